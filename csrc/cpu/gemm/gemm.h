@@ -1,0 +1,64 @@
+// Matrix products of the CPU backend on raw memory: one driver, one ordered list of implementations.
+#pragma once
+
+#include <cstdint>
+
+#include "../../dtype.h"
+
+namespace quanto::cpu {
+
+// A matrix with any strides (in elements), of a real dtype; elements are widened to float32 while packing.
+struct Matrix {
+  const void* data;
+  DType dtype;
+  int64_t rowStride, columnStride;
+};
+
+// What happens to a finished row-major tile of float32 sums: out = sum + bias[n], rounded once to `dtype`.
+struct FloatOutput {
+  void* data;
+  DType dtype;
+  int64_t rowStride, columnStride;
+  const void* bias;  // null, or n values of `biasDtype`
+  DType biasDtype;
+  int64_t biasStride;
+};
+
+// out[M, N] = a[M, K] . b[K, N] (+ bias). K = 0 gives the bias, or zeros.
+void gemmFloat(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, const FloatOutput& out);
+
+// int8 operands, exact int32 sums. `b` is [N, K] row-major (a weight), or packed by packInt8 when `packed`.
+struct Int8Weight {
+  const int8_t* data;
+  int64_t rowStride, columnStride;  // of the [N, K] form; ignored when packed
+  bool packed;
+};
+
+// A number for each row or column, or one for all (stride 0).
+struct Scales {
+  const void* data;
+  DType dtype;
+  int64_t stride;
+};
+
+// int32 out[M, N] = a[M, K] . weight[N, K]^T. Sums wrap only past 2^31 (K > 131071 with extreme values).
+void gemmInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, int64_t aColumnStride, const Int8Weight& weight,
+              int32_t* out, int64_t outRowStride, int64_t outColumnStride);
+
+// out = float32(sum) * (aScale[m] * weightScale[n]) + bias[n]; multiplications and additions in float32, in this order, unfused;
+// then one rounding to out's dtype. No int32 matrix is written to memory.
+void gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Int8Weight& weight,
+                    const Scales& aScale, const Scales& weightScale, const FloatOutput& out);
+
+// float a [M, K], int8 weight [N, K]: out = (a . weight^T) * weightScale[n] + bias[n]. The float weight is never written to memory.
+void gemmWeightOnly(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
+                    const FloatOutput& out);
+
+int64_t packedInt8Bytes(int64_t n, int64_t k);
+void packInt8(int64_t n, int64_t k, const int8_t* source, int64_t rowStride, int64_t columnStride, void* packed);
+void unpackInt8(int64_t n, int64_t k, const void* packed, int8_t* out);
+
+// The implementations chosen on this machine, for QUANTO_VERBOSE=dispatch and deviceInfo(): "float32: avx512, int8: vnni".
+const char* gemmDescription();
+
+}  // namespace quanto::cpu
