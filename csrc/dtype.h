@@ -41,10 +41,10 @@ constexpr bool isInteger(DType dtype) { return info(dtype).kind == Kind::integer
 
 template <DType dtype>
 struct StorageOf;
-#define DTYPE(id, name, type_, ...)  \
-  template <>                        \
-  struct StorageOf<DType::id> {      \
-    using type = type_;              \
+#define DTYPE(id, name, type_, ...) \
+  template <>                       \
+  struct StorageOf<DType::id> {     \
+    using type = type_;             \
   };
 #include "dtypes.def"
 #undef DTYPE
@@ -64,8 +64,8 @@ QUANTO_HOST_DEVICE inline float floatOf(uint32_t bits) {
 enum class Overflow { toInfinity, saturate };
 struct FloatFormat {
   int exponentBits, mantissaBits, bias;
-  bool hasInfinity;      // the top exponent is kept for infinity and NaN (IEEE)
-  bool unsignedZero;     // "fnuz": no -0; its code is the only NaN
+  bool hasInfinity;   // the top exponent is kept for infinity and NaN (IEEE)
+  bool unsignedZero;  // "fnuz": no -0; its code is the only NaN
   Overflow overflow;
 };
 inline constexpr FloatFormat kFloat16{5, 10, 15, true, false, Overflow::toInfinity};

@@ -47,8 +47,8 @@ void gemmInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStri
 
 // out = float32(sum) * (aScale[m] * weightScale[n]) + bias[n]; multiplications and additions in float32, in this order, unfused;
 // then one rounding to out's dtype. No int32 matrix is written to memory.
-void gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Int8Weight& weight,
-                    const Scales& aScale, const Scales& weightScale, const FloatOutput& out);
+void gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Int8Weight& weight, const Scales& aScale,
+                    const Scales& weightScale, const FloatOutput& out);
 
 // float a [M, K], int8 weight [N, K]: out = (a . weight^T) * weightScale[n] + bias[n]. The float weight is never written to memory.
 void gemmWeightOnly(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
