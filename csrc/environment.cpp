@@ -1,0 +1,7 @@
+#include "environment.h"
+
+namespace quanto {
+
+thread_local Environment* Environment::current_ = nullptr;
+
+}  // namespace quanto

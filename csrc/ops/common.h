@@ -1,0 +1,37 @@
+// Checks and shape rules that several families share.
+#pragma once
+
+#include <optional>
+
+#include "launch.h"
+
+namespace quanto::ops {
+
+Tensor empty(const Shape& shape, DType dtype, Device& device);
+inline Tensor empty(const Shape& shape, const Tensor& like) { return empty(shape, like.dtype(), like.device()); }
+inline Tensor emptyLike(const Tensor& like) { return empty(like.shape(), like.dtype(), like.device()); }
+
+// `src` itself when it is row-major already, else a copy.
+Tensor contiguous(const Tensor& src);
+// `src` itself when it has the dtype already, else a converted row-major copy.
+Tensor cast(const Tensor& src, DType dtype);
+
+// PyTorch's broadcasting rule; throws SHAPE_MISMATCH.
+Shape broadcastShapes(const char* op, const Shape& a, const Shape& b);
+// A view with stride 0 along broadcast dims; the shapes are known to be compatible.
+Tensor broadcastTo(const Tensor& src, const Shape& shape);
+// The dtype two operands meet in: real beats integer beats bool, wider beats narrower; two different 16-bit floats meet in float32,
+// and so do float8 and anything else real.
+DType promote(DType a, DType b);
+// float32 for integers and bool, the dtype itself for real ones.
+inline DType realDType(DType dtype) { return isReal(dtype) ? dtype : DType::float32; }
+
+// Negative axes count from the end; throws INVALID_ARGUMENT.
+int wrapAxis(const char* op, int64_t axis, int ndim);
+
+void requireReal(const char* op, const char* name, const Tensor& tensor);
+void requireDType(const char* op, const char* name, const Tensor& tensor, DType dtype);
+// Packed weights are opaque to everything but linear layers and unpackWeight.
+void requireStrided(const char* op, const Tensor& tensor);
+
+}  // namespace quanto::ops

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "common.h"
+
+namespace quanto::ops {
+
+// a [..., M, K] x b [..., K, N], batch dims broadcast; 1-D operands as in PyTorch.
+Tensor matmul(const Tensor& a, const Tensor& b);
+// The same for int8 -> int32, exact.
+Tensor intMatmul(const Tensor& a, const Tensor& b);
+// src [..., K] x weight [N, K]^T + bias [N]
+Tensor linear(const Tensor& src, const Tensor& weight, const std::optional<Tensor>& bias);
+// The same with an int8 weight (strided or packed) and its scale ([], [1] or [N, 1]): float src ...
+Tensor linearWeightOnly(const Tensor& src, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias);
+// ... or int8 src with its own scale ([] or one for each row of src).
+Tensor linearInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias);
+// int8 [N, K] to the form that the device's GEMM streams, and back.
+Tensor packWeight(const Tensor& src);
+Tensor unpackWeight(const Tensor& src);
+
+}  // namespace quanto::ops

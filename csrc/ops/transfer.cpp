@@ -1,0 +1,95 @@
+#include "transfer.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "shape.h"
+
+namespace quanto::ops {
+
+namespace {
+
+std::shared_ptr<const Error> transferFailure(Status status, const char* op, const Device& device) {
+  return status == Status::ok ? nullptr : detail::failureOf(status, op, device);
+}
+
+}  // namespace
+
+Tensor fromHost(const void* data, int64_t bytes, DType dtype, const Shape& shape, Device& device) {
+  const Tensor dst = empty(shape, dtype, device);
+  if (dst.bytes() != bytes)
+    fail(ErrorCode::SHAPE_MISMATCH, "[tensor] expected ", dst.numel(), " elements (", dst.bytes(), " bytes) for shape ", shape.str(),
+         " but got ", bytes, " bytes");
+  // Nothing else can see the new storage, so on the CPU its bytes are written here, ahead of the stream.
+  if (&device == &cpuDevice()) {
+    if (!dst.storage()->materialize()) throw Error(*detail::failureOf(Status::outOfMemory, "tensor", device));
+    if (bytes > 0) std::memcpy(dst.storage()->data(), data, static_cast<size_t>(bytes));
+    return dst;
+  }
+  const char* start = static_cast<const char*>(data);
+  Stream& stream = Environment::current().stream;
+  stream.submit(bytesCost(bytes), [dst, &stream, &device, copy = std::vector<char>(start, start + bytes)] {
+    const Storage& storage = *dst.storage();
+    Status status = Status::outOfMemory;
+    if (dst.storage()->materialize()) status = device.backend.copyFromHost(stream.queue(device), storage.data(), copy.data(), copy.size());
+    dst.storage()->failure = transferFailure(status, "tensor", device);
+  });
+  return dst;
+}
+
+void readToHost(const Tensor& src, void* host, std::function<void(std::shared_ptr<const Error>)> done) {
+  const Tensor source = contiguous(src);
+  Stream& stream = Environment::current().stream;
+  stream.submit(bytesCost(source.bytes()), [source, host, &stream, done = std::move(done)] {
+    Device& device = source.device();
+    std::shared_ptr<const Error> failure = source.storage()->failure;
+    if (!failure) {
+      const char* data = static_cast<const char*>(source.storage()->data()) + source.offset() * sizeOf(source.dtype());
+      const size_t bytes = static_cast<size_t>(source.bytes());
+      if (bytes > 0) failure = transferFailure(device.backend.copyToHost(stream.queue(device), host, data, bytes), "data", device);
+    }
+    done(failure);
+  });
+}
+
+void readToHostNow(const Tensor& src, void* host) {
+  std::shared_ptr<const Error> failure;
+  readToHost(src, host, [&failure](std::shared_ptr<const Error> given) { failure = std::move(given); });
+  Environment::current().stream.synchronize();
+  if (failure) throw Error(*failure);
+}
+
+Tensor moveBytes(const Tensor& src, Device& device) {
+  // Device to device goes through the host: simple, and no path of this library does it in a loop.
+  const int64_t bytes = src.packed() ? src.storage()->bytes() : src.bytes();
+  std::vector<char> host(static_cast<size_t>(bytes));
+  if (src.packed()) fail(ErrorCode::NOT_SUPPORTED, "[to] a packed weight must be unpacked before it moves to ", device.name);
+  readToHostNow(src, host.data());
+  return fromHost(host.data(), bytes, src.dtype(), src.shape(), device);
+}
+
+Tensor mapFile(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) fail(ErrorCode::IO, "[mapFile] cannot open ", path, ": ", std::strerror(errno));
+  struct stat status;
+  const bool regular = fstat(file, &status) == 0 && S_ISREG(status.st_mode);
+  const int64_t bytes = regular ? static_cast<int64_t>(status.st_size) : 0;
+  void* data = nullptr;  // an empty file cannot be mapped and needs no mapping
+  if (bytes > 0) data = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file, 0);
+  const int problem = errno;
+  close(file);
+  if (!regular) fail(ErrorCode::IO, "[mapFile] expected a regular file but ", path, " is not one");
+  if (data == MAP_FAILED) fail(ErrorCode::IO, "[mapFile] cannot map ", path, ": ", std::strerror(problem));
+  if (bytes == 0) return empty({0}, DType::uint8, cpuDevice());
+  const auto drop = [](void* mapped, int64_t size) { munmap(mapped, static_cast<size_t>(size)); };
+  Account& account = *Environment::current().account;
+  return Tensor(Ref<Storage>(new Storage(account, cpuDevice(), bytes, data, drop)), {bytes}, DType::uint8);
+}
+
+}  // namespace quanto::ops

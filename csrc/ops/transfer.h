@@ -1,0 +1,20 @@
+#pragma once
+
+#include <functional>
+
+#include "common.h"
+
+namespace quanto::ops {
+
+// A row-major tensor filled from host bytes, which are copied at the call.
+Tensor fromHost(const void* data, int64_t bytes, DType dtype, const Shape& shape, Device& device);
+// Copies a tensor's row-major bytes to `host` in stream order, then calls `done` on the stream with the tensor's failure, if any.
+void readToHost(const Tensor& src, void* host, std::function<void(std::shared_ptr<const Error>)> done);
+// Waits for the stream; throws the tensor's failure.
+void readToHostNow(const Tensor& src, void* host);
+// A row-major tensor's bytes on another device, by way of the host.
+Tensor moveBytes(const Tensor& src, Device& device);
+// A file as a 1-D uint8 tensor: a private copy-on-write mapping, so that writes never reach the file.
+Tensor mapFile(const std::string& path);
+
+}  // namespace quanto::ops

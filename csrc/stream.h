@@ -1,0 +1,87 @@
+// The stream of one environment: ops return at once, their kernels run in order on one executor thread. Small ops on an idle stream
+// run on the calling thread, where nothing has to hop.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <thread>
+#include <type_traits>
+#include <unordered_map>
+
+#include "device.h"
+
+namespace quanto {
+
+class Stream {
+ public:
+  explicit Stream(bool synchronous) : synchronous_(synchronous) {}
+  ~Stream() { stop(); }
+  Stream(const Stream&) = delete;
+
+  // Runs `task()` in order. `nanoseconds` is its predicted time. One thread, the environment's own, submits.
+  template <class Task>
+  void submit(double nanoseconds, Task&& task) {
+    if (synchronous_ || (nanoseconds < kInlineNanoseconds && idle())) {
+      task();
+      return;
+    }
+    emplace(std::forward<Task>(task));
+  }
+
+  bool idle() const { return done_.load(std::memory_order_acquire) == issued_.load(std::memory_order_relaxed); }
+  bool synchronous() const { return synchronous_; }
+  // Waits until everything submitted has run.
+  void synchronize();
+  // Finishes the running kernel, drops the others, and joins the executor.
+  void stop();
+
+  // The device's queue of this stream, opened at first use. On the stream only.
+  Queue* queue(Device& device);
+
+ private:
+  // Waking a sleeping thread costs about 40 us, so anything shorter is cheaper where it stands.
+  static constexpr double kInlineNanoseconds = 50e3;
+  static constexpr uint32_t kSlots = 4096;
+  static constexpr size_t kSlotBytes = 896;
+
+  // A type-erased closure, in place when it fits.
+  struct Slot {
+    void (*run)(void*);
+    void (*destroy)(void*);
+    void* object;
+    alignas(std::max_align_t) std::byte inplace[kSlotBytes];
+  };
+
+  Slot& acquire();  // blocks while the ring is full
+  void publish();
+  void work();
+
+  template <class Task>
+  void emplace(Task&& task) {
+    using T = std::decay_t<Task>;
+    Slot& slot = acquire();
+    constexpr bool fits = sizeof(T) <= kSlotBytes && alignof(T) <= alignof(std::max_align_t);
+    if constexpr (fits) {
+      slot.object = new (slot.inplace) T(std::forward<Task>(task));
+      slot.destroy = [](void* object) { static_cast<T*>(object)->~T(); };
+    } else {
+      slot.object = new T(std::forward<Task>(task));
+      slot.destroy = [](void* object) { delete static_cast<T*>(object); };
+    }
+    slot.run = [](void* object) { (*static_cast<T*>(object))(); };
+    publish();
+  }
+
+  const bool synchronous_;
+  std::unique_ptr<Slot[]> ring_;
+  std::thread executor_;
+  std::unordered_map<int32_t, Queue*> queues_;
+  alignas(64) std::atomic<uint32_t> issued_{0};  // written by the environment's thread
+  alignas(64) std::atomic<uint32_t> done_{0};    // written by the executor
+  uint32_t last_ = 0;                            // what was issued when `stopping_` was set
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace quanto
