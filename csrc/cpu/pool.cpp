@@ -1,0 +1,203 @@
+// Callers publish their work in a fixed table of slots; workers look through the table when an epoch counter moves. Everything lives in
+// static storage with no destructor and workers are detached, so a worker that sleeps (or still runs) cannot hold up or break process
+// exit: the destructor of a condition variable would wait for its sleepers.
+#include "pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <system_error>
+#include <thread>
+
+#include "cpu_count.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+namespace quanto::cpu {
+namespace {
+
+// More pieces than threads, so that a thread which wakes late or is preempted holds up only a small piece.
+constexpr int kPiecesPerThread = 4;
+constexpr int kMaxThreads = 1024;
+// Callers beyond this many at once run inline.
+constexpr int kSlots = 16;
+constexpr std::chrono::microseconds kSpinTime{50};
+
+// Slot::state: the flags, and in the low bits the number of workers inside.
+constexpr uint32_t kTaken = 1u << 31;  // belongs to a caller
+constexpr uint32_t kOpen = 1u << 30;   // workers may enter
+
+struct alignas(64) Slot {
+  std::atomic<uint32_t> state;
+  void (*body)(void* context, int64_t begin, int64_t end);
+  void* context;
+  int64_t count, pieceSize;
+  alignas(64) std::atomic<int64_t> next;  // first index not yet handed out
+};
+
+struct Pool {
+  Slot slots[kSlots];
+  alignas(64) std::atomic<uint32_t> epoch;  // moves when a slot opens or the thread count changes
+  std::atomic<uint32_t> sleepers;
+  std::atomic<int> threads;  // wanted, the caller included; 0 until first asked
+  std::atomic<int> workers;  // started
+  std::atomic<bool> starting;
+  std::atomic<int> cpus;
+};
+constinit Pool pool{};
+
+thread_local bool insideParallelFor = false;
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+// Spins until `done`, at most kSpinTime. With more threads than CPUs spinning would only keep others from running.
+template <class Done>
+bool spinUntil(Done done) {
+  if (pool.threads.load(std::memory_order_relaxed) > pool.cpus.load(std::memory_order_relaxed)) return done();
+  const auto start = std::chrono::steady_clock::now();
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (done()) return true;
+      relax();
+    }
+  } while (std::chrono::steady_clock::now() - start < kSpinTime);
+  return false;
+}
+
+void announce() {
+  pool.epoch.fetch_add(1);
+  if (pool.sleepers.load() > 0) pool.epoch.notify_all();
+}
+
+void runPieces(Slot& slot) {
+  insideParallelFor = true;
+  for (;;) {
+    const int64_t begin = slot.next.fetch_add(slot.pieceSize, std::memory_order_relaxed);
+    if (begin >= slot.count) break;
+    slot.body(slot.context, begin, std::min(begin + slot.pieceSize, slot.count));
+  }
+  insideParallelFor = false;
+  // Nothing is left to hand out: keep others from entering in vain.
+  slot.state.fetch_and(~kOpen, std::memory_order_relaxed);
+}
+
+void help(Slot& slot) {
+  uint32_t state = slot.state.load(std::memory_order_relaxed);
+  do {
+    if (!(state & kOpen)) return;
+  } while (!slot.state.compare_exchange_weak(state, state + 1, std::memory_order_acquire, std::memory_order_relaxed));
+  runPieces(slot);
+  if (slot.state.fetch_sub(1, std::memory_order_release) == kTaken + 1) slot.state.notify_all();
+}
+
+void runWorker(int index) {
+  for (;;) {
+    const uint32_t epoch = pool.epoch.load();
+    const bool wanted = index + 1 < pool.threads.load(std::memory_order_relaxed);
+    if (wanted) {
+      for (Slot& slot : pool.slots) help(slot);
+    }
+    const auto moved = [epoch] { return pool.epoch.load(std::memory_order_relaxed) != epoch; };
+    if (wanted && spinUntil(moved)) continue;
+    pool.sleepers.fetch_add(1);
+    pool.epoch.wait(epoch);
+    pool.sleepers.fetch_sub(1);
+  }
+}
+
+// A forked child has none of the workers; it starts its own when it needs them.
+void forgetWorkers() {
+  for (Slot& slot : pool.slots) slot.state.store(0);
+  pool.sleepers.store(0);
+  pool.workers.store(0);
+  pool.starting.store(false);
+}
+
+void startWorkers(int threads) {
+  if (pool.workers.load(std::memory_order_acquire) >= threads - 1 || pool.starting.exchange(true)) return;
+#if defined(__unix__) || defined(__APPLE__)
+  static const bool registered = pthread_atfork(nullptr, nullptr, forgetWorkers) == 0;
+  static_cast<void>(registered);
+#endif
+  try {
+    for (int index = pool.workers.load(); index < threads - 1; ++index) {
+      std::thread(runWorker, index).detach();
+      pool.workers.store(index + 1);
+    }
+  } catch (const std::system_error&) {
+    // The system allows no more threads: go on with those there are.
+    pool.threads.store(pool.workers.load() + 1);
+  }
+  pool.starting.store(false);
+}
+
+Slot* takeSlot() {
+  for (Slot& slot : pool.slots) {
+    uint32_t free = 0;
+    if (slot.state.compare_exchange_strong(free, kTaken, std::memory_order_acquire, std::memory_order_relaxed)) return &slot;
+  }
+  return nullptr;
+}
+
+void waitForHelpers(Slot& slot) {
+  const auto done = [&slot] { return slot.state.load(std::memory_order_acquire) == kTaken; };
+  while (!spinUntil(done)) {
+    const uint32_t state = slot.state.load(std::memory_order_acquire);
+    if (state != kTaken) slot.state.wait(state, std::memory_order_acquire);
+  }
+}
+
+}  // namespace
+
+int threadCount() {
+  int threads = pool.threads.load(std::memory_order_relaxed);
+  if (threads == 0) {
+    const int cpus = availableCpus();
+    pool.cpus.store(cpus, std::memory_order_relaxed);
+    int unset = 0;
+    pool.threads.compare_exchange_strong(unset, std::min(cpus, kMaxThreads));
+    threads = pool.threads.load();
+  }
+  return threads;
+}
+
+void setThreadCount(int count) {
+  threadCount();
+  pool.threads.store(std::clamp(count, 1, kMaxThreads));
+  announce();
+}
+
+void parallelForRaw(int64_t count, int64_t grain, void (*body)(void* context, int64_t begin, int64_t end), void* context) noexcept {
+  if (count <= 0) return;
+  const int threads = insideParallelFor ? 1 : threadCount();
+  const int64_t pieces = std::min<int64_t>(count / std::max<int64_t>(grain, 1), int64_t{threads} * kPiecesPerThread);
+  Slot* slot = nullptr;
+  if (threads > 1 && pieces > 1) {
+    startWorkers(threads);
+    slot = takeSlot();
+  }
+  if (!slot) {
+    body(context, 0, count);
+    return;
+  }
+  slot->body = body;
+  slot->context = context;
+  slot->count = count;
+  slot->pieceSize = (count + pieces - 1) / pieces;
+  slot->next.store(0, std::memory_order_relaxed);
+  slot->state.store(kTaken | kOpen, std::memory_order_release);
+  announce();
+  runPieces(*slot);
+  waitForHelpers(*slot);
+  slot->state.store(0, std::memory_order_release);
+}
+
+}  // namespace quanto::cpu
