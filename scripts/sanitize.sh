@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Runs the tests on an addon built with a sanitizer: npm run sanitize -- address|thread [--short] [jest's arguments]
+# `address` is AddressSanitizer with UndefinedBehaviorSanitizer, `thread` is ThreadSanitizer; both need g++ and its runtimes.
+# --short leaves out what runs long: models, fixtures, the fuzzing of files.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+sanitizer=${1:-}
+shift || true
+case $sanitizer in
+  address) library=libasan.so ;;
+  thread) library=libtsan.so ;;
+  *) echo "usage: npm run sanitize -- address|thread [--short]" >&2; exit 2 ;;
+esac
+tests=()
+if [[ ${1:-} == --short ]]; then
+  shift
+  tests=('test/(native|tensor|ops)/')
+fi
+
+out=build/sanitize-$sanitizer
+node scripts/build-native.mjs --sanitize="$sanitizer"
+rm -f "$out"/report.*
+
+# Node itself is not instrumented: its own leaks and its own synchronization are none of our business.
+options="log_path=$PWD/$out/report:exitcode=66"
+export ASAN_OPTIONS="$options:detect_leaks=0"
+export UBSAN_OPTIONS="$options:print_stacktrace=1"
+export TSAN_OPTIONS="$options:ignore_noninstrumented_modules=1"
+export QUANTO_ADDON="$PWD/$out/quanto.node"
+
+# ThreadSanitizer's memory layout does not bear every address randomization.
+fixed_addresses=()
+if [[ $sanitizer == thread ]] && setarch -R true 2>/dev/null; then fixed_addresses=(setarch -R); fi
+
+status=0
+for program in "$out"/test/*_test; do
+  [[ -x $program ]] || continue
+  "${fixed_addresses[@]}" "$program" || status=1
+done
+"${fixed_addresses[@]}" env LD_PRELOAD="$(g++ -print-file-name=$library)" \
+  node node_modules/jest/bin/jest.js "${tests[@]}" "$@" --runInBand --testTimeout=1200000 --testPathIgnorePatterns '/test/(meta|examples)/' ||
+  status=1
+
+# Also what child processes of the tests reported.
+for report in "$out"/report.*; do
+  [[ -e $report ]] || continue
+  cat "$report"
+  status=1
+done
+exit $status
