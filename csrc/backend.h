@@ -36,7 +36,13 @@ enum class BinaryOp : int32_t {
 #undef BINARY
 };
 
-enum class ReduceOp : int32_t { sum, mean, max, min, absmax, var, logsumexp, any, all };
+#define QUANTO_REDUCE_OPS(REDUCE) \
+  REDUCE(sum) REDUCE(mean) REDUCE(max) REDUCE(min) REDUCE(absmax) REDUCE(var) REDUCE(logsumexp) REDUCE(any) REDUCE(all)
+enum class ReduceOp : int32_t {
+#define REDUCE(name) name,
+  QUANTO_REDUCE_OPS(REDUCE)
+#undef REDUCE
+};
 
 // Sliding window of a convolution or a pool: height first, width second.
 struct Window {
