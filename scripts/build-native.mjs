@@ -26,7 +26,7 @@ function missingTool() {
   ].filter(Boolean);
   return missing.length === 0
     ? null
-    : `quanto is built from source here and needs ${missing.join(' and ')}: on Debian or Ubuntu run \`apt-get install g++ make cmake\` and try again.`;
+    : `quanto is built from source here and needs ${new Intl.ListFormat('en').format(missing)}: on Debian or Ubuntu run \`apt-get install g++ make cmake\` and try again.`;
 }
 
 function fail(message) {
