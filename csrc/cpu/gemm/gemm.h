@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "../../backend.h"
 #include "../../dtype.h"
 
 namespace quanto::cpu {
@@ -24,8 +25,11 @@ struct FloatOutput {
   int64_t biasStride;
 };
 
+// All products return Status::outOfMemory when the buffers for packing (a few MiB) cannot be had, and leave `out` undefined then.
+// No result depends on the number of threads: work is split over M and N, never over K.
+
 // out[M, N] = a[M, K] . b[K, N] (+ bias). K = 0 gives the bias, or zeros.
-void gemmFloat(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, const FloatOutput& out);
+Status gemmFloat(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, const FloatOutput& out);
 
 // int8 operands, exact int32 sums. `b` is [N, K] row-major (a weight), or packed by packInt8 when `packed`.
 struct Int8Weight {
@@ -42,18 +46,19 @@ struct Scales {
 };
 
 // int32 out[M, N] = a[M, K] . weight[N, K]^T. Sums wrap only past 2^31 (K > 131071 with extreme values).
-void gemmInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, int64_t aColumnStride, const Int8Weight& weight,
-              int32_t* out, int64_t outRowStride, int64_t outColumnStride);
+Status gemmInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, int64_t aColumnStride, const Int8Weight& weight,
+                int32_t* out, int64_t outRowStride, int64_t outColumnStride);
 
 // out = float32(sum) * (aScale[m] * weightScale[n]) + bias[n]; multiplications and additions in float32, in this order, unfused;
 // then one rounding to out's dtype. No int32 matrix is written to memory.
-void gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Int8Weight& weight, const Scales& aScale,
-                    const Scales& weightScale, const FloatOutput& out);
+Status gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Int8Weight& weight, const Scales& aScale,
+                      const Scales& weightScale, const FloatOutput& out);
 
 // float a [M, K], int8 weight [N, K]: out = (a . weight^T) * weightScale[n] + bias[n]. The float weight is never written to memory.
-void gemmWeightOnly(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
-                    const FloatOutput& out);
+Status gemmWeightOnly(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
+                      const FloatOutput& out);
 
+// The packed form is described in pack_int8.h.
 int64_t packedInt8Bytes(int64_t n, int64_t k);
 void packInt8(int64_t n, int64_t k, const int8_t* source, int64_t rowStride, int64_t columnStride, void* packed);
 void unpackInt8(int64_t n, int64_t k, const void* packed, int8_t* out);

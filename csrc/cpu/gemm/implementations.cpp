@@ -1,0 +1,73 @@
+// The ordered lists of GEMM implementations: best first, reference last. A new instruction set is one file and one row.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "../isa.h"
+#include "gemm.h"
+#include "kernels.h"
+
+namespace quanto::cpu {
+namespace {
+
+template <class Kernel>
+struct Implementation {
+  Isa isa;
+  const Kernel* kernel;
+};
+
+constexpr Implementation<FloatKernel> kFloatList[] = {
+#if defined(__x86_64__) && 0
+    {Isa::avx512, &kFloatAvx512},
+    {Isa::avx2, &kFloatAvx2},
+#endif
+    {Isa::ref, &kFloatRef},
+};
+
+constexpr Implementation<Int8Kernel> kInt8List[] = {
+#if defined(__x86_64__) && 0
+    {Isa::vnni, &kInt8Vnni},
+    {Isa::avxvnni, &kInt8Avxvnni},
+    {Isa::avx2, &kInt8Avx2},
+#endif
+    {Isa::ref, &kInt8Ref},
+};
+
+bool verbose() {
+  const char* topics = std::getenv("QUANTO_VERBOSE");
+  return topics && std::strstr(topics, "dispatch");
+}
+
+template <class Kernel, int count>
+const Kernel& choose(const char* what, const Implementation<Kernel> (&list)[count]) {
+  const bool print = verbose();
+  for (const auto& [isa, kernel] : list) {
+    const char* refusal = isaRefusal(isa);
+    if (print) std::fprintf(stderr, "quanto: gemm %s: %s %s\n", what, kernel->name, refusal ? refusal : "chosen");
+    if (!refusal) return *kernel;
+  }
+  return *list[count - 1].kernel;
+}
+
+}  // namespace
+
+const FloatKernel& floatKernel() {
+  static const FloatKernel& chosen = choose("float32", kFloatList);
+  return chosen;
+}
+
+const Int8Kernel& int8Kernel() {
+  static const Int8Kernel& chosen = choose("int8", kInt8List);
+  return chosen;
+}
+
+const char* gemmDescription() {
+  struct Text {
+    char chars[64];
+    Text() { std::snprintf(chars, sizeof chars, "float32: %s, int8: %s", floatKernel().name, int8Kernel().name); }
+  };
+  static const Text text;
+  return text.chars;
+}
+
+}  // namespace quanto::cpu

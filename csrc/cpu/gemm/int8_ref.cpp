@@ -1,0 +1,37 @@
+// The reference: plain loops, in a form that the compiler turns into whatever vectors the target's baseline has.
+#include "int8_scale_row.h"
+#include "kernels.h"
+#include "pack_int8.h"
+#include "pack_rows.h"
+
+namespace quanto::cpu {
+namespace {
+
+constexpr int kRows = 4;
+
+void runTile(int rows, int panels, const Int8Tile& tile) {
+  for (int panel = 0; panel < panels; ++panel) {
+    const int8_t* codes = tile.panels + panel * tile.panelStride + kPanelHeaderBytes;
+    for (int i = 0; i < rows; ++i) {
+      // A sum past 2^31 wraps, as the vector instructions do.
+      uint32_t sums[kPanelColumns] = {};
+      for (int64_t group = 0; group < tile.groups; ++group) {
+        const int8_t* a = static_cast<const int8_t*>(tile.a) + (group * rows + i) * kGroup;
+        const int8_t* b = codes + group * kGroupBytes;
+        for (int j = 0; j < kPanelColumns; ++j) {
+          int32_t sum = 0;
+          for (int l = 0; l < kGroup; ++l) sum += a[l] * b[j * kGroup + l];
+          sums[j] += static_cast<uint32_t>(sum);
+        }
+      }
+      int32_t* c = tile.c + i * tile.cStride + panel * kPanelColumns;
+      for (int j = 0; j < kPanelColumns; ++j) c[j] = static_cast<int32_t>(sums[j]);
+    }
+  }
+}
+
+}  // namespace
+
+const Int8Kernel kInt8Ref = {"ref", kRows, 1, 1, packRowsSigned8, runTile, scaleRow};
+
+}  // namespace quanto::cpu

@@ -1,0 +1,78 @@
+// What one instruction set provides to the GEMM drivers. Plain structs and the C library's integer types only: files compiled for one
+// instruction set include this header and no C++ library header.
+#pragma once
+
+#include <stdint.h>
+
+namespace quanto::cpu {
+
+// One tile of c = a . b over a block of K, from packed panels.
+struct FloatTile {
+  int64_t k;
+  const float* a;  // [k][rows]
+  const float* b;  // [k][columns]
+  float* c;        // row-major
+  int64_t cStride;
+  bool accumulate;     // c + sum instead of sum
+  const float* scale;  // null, or a factor for each column, applied to the finished sum
+  const float* bias;   // null, or a summand for each column, added last
+};
+
+struct FloatKernel {
+  const char* name;
+  int rows, columns;  // of the largest tile; columns is a multiple of 16, and every tile has all of them
+
+  // 1 <= rows <= this->rows.
+  void (*tile)(int rows, const FloatTile& tile);
+
+  // c[m, n] (+)= a[m, k] . b[n, k]^T from unpacked rows: what serves when m or n is too small to repay packing.
+  void (*dot)(int64_t m, int64_t n, int64_t k, const float* a, int64_t aStride, const float* b, int64_t bStride, float* c, int64_t cStride,
+              bool accumulate);
+
+  // c[m, n] = a[m, k] . b[k, n], the rows of b read once and in order; for small m.
+  void (*stream)(int64_t m, int64_t n, int64_t k, const float* a, int64_t aStride, const float* b, int64_t bStride, float* c,
+                 int64_t cStride);
+
+  // c[m, 16] = a[m, k] . panel^T, where panel holds the codes of 16 columns of a packed int8 weight (pack_int8.h); for small m.
+  void (*streamInt8)(int64_t m, int64_t k, const float* a, int64_t aStride, const int8_t* codes, float* c, int64_t cStride);
+
+  // out[k * outStride + i] = in[i * inStride + k] for `count` rows of length k. Null: the driver's own loop.
+  void (*transpose)(int64_t count, int64_t k, const float* in, int64_t inStride, float* out, int64_t outStride);
+  // Contiguous float16 from and to float32. Null: the driver's own loop.
+  void (*widenFloat16)(int64_t count, const uint16_t* in, float* out);
+  void (*narrowFloat16)(int64_t count, const float* in, uint16_t* out);
+};
+
+// One tile of exact sums over all of K.
+struct Int8Tile {
+  int64_t groups;  // of 4 values along K
+  const void* a;   // [groups][rows][4], in the element form that packRows makes
+  const int8_t* panels;
+  int64_t panelStride;  // bytes from one panel of 16 columns to the next
+  int32_t* c;           // [rows][16 * panels], row-major
+  int64_t cStride;
+};
+
+struct Int8Kernel {
+  const char* name;
+  int rows, panels;  // of the largest tile, a panel being 16 columns
+
+  int elementBytes;  // of a packed value of a
+  // Rows of int8 to the form that `tile` reads, padded along K with what adds nothing to the sums.
+  void (*packRows)(int rows, int64_t k, const int8_t* in, int64_t rowStride, int64_t columnStride, void* out);
+
+  // 1 <= rows <= this->rows, 1 <= panels <= this->panels.
+  void (*tile)(int rows, int panels, const Int8Tile& tile);
+
+  // out[j] = float32(sums[j]) * (rowScale * columnScale[j]) + bias[j], each step rounded; bias may be null.
+  void (*scaleRow)(int64_t columns, const int32_t* sums, float rowScale, const float* columnScale, const float* bias, float* out);
+};
+
+extern const FloatKernel kFloatAvx512, kFloatAvx2, kFloatRef;
+extern const Int8Kernel kInt8Vnni, kInt8Avxvnni, kInt8Avx2, kInt8Ref;
+
+// The first of each ordered list that this machine and QUANTO_ISA allow.
+const FloatKernel& floatKernel();
+const Int8Kernel& int8Kernel();
+
+}  // namespace quanto::cpu
