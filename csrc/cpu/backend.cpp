@@ -1,0 +1,84 @@
+#include "backend.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "gemm/gemm.h"
+#include "kernels.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace quanto::cpu {
+
+// A slot that no file defines stays empty.
+#define KERNEL(name, parameters) __attribute__((weak)) Status name parameters;
+#include "../kernels.def"
+#undef KERNEL
+
+namespace {
+
+const char* unavailable() { return nullptr; }
+int32_t deviceCount() { return 1; }
+
+// Kernels run on the thread that calls them, so there is nothing to queue or to wait for.
+Queue* openQueue(int32_t) { return nullptr; }
+void closeQueue(Queue*) {}
+Status synchronize(Queue*) { return Status::ok; }
+
+constexpr std::align_val_t kAlignment{64};
+
+#if defined(__linux__)
+// Large blocks go back to the system when released, and huge pages spare most of their page faults.
+constexpr size_t kMapped = size_t{1} << 20, kHuge = size_t{4} << 20;
+
+void* allocate(int32_t, size_t bytes) {
+  if (bytes < kMapped) return ::operator new(bytes, kAlignment, std::nothrow);
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return nullptr;
+  if (bytes >= kHuge) madvise(data, bytes, MADV_HUGEPAGE);  // only a hint
+  return data;
+}
+
+void release(int32_t, void* data, size_t bytes) {
+  if (bytes < kMapped) ::operator delete(data, kAlignment);
+  else munmap(data, bytes);
+}
+#else
+void* allocate(int32_t, size_t bytes) { return ::operator new(bytes, kAlignment, std::nothrow); }
+void release(int32_t, void* data, size_t) { ::operator delete(data, kAlignment); }
+#endif
+
+Status copyBytes(Queue*, void* target, const void* source, size_t bytes) {
+  if (bytes > 0) std::memcpy(target, source, bytes);
+  return Status::ok;
+}
+
+size_t packedBytes(int64_t rows, int64_t columns) { return static_cast<size_t>(packedInt8Bytes(rows, columns)); }
+
+}  // namespace
+
+const Backend* cpuBackend() {
+  static constexpr Backend kBackend = {
+      .abi = kBackendAbi,
+      .name = "cpu",
+      .unavailable = unavailable,
+      .deviceCount = deviceCount,
+      .openQueue = openQueue,
+      .closeQueue = closeQueue,
+      .synchronize = synchronize,
+      .allocate = allocate,
+      .release = release,
+      .copyFromHost = copyBytes,
+      .copyToHost = copyBytes,
+      .packedBytes = packedBytes,
+#define KERNEL(name, parameters) .name = cpu::name,
+#include "../kernels.def"
+#undef KERNEL
+  };
+  return &kBackend;
+}
+
+}  // namespace quanto::cpu

@@ -1,0 +1,226 @@
+#include <cmath>
+
+#include "elementwise.h"
+#include "fold.h"
+#include "kernels.h"
+#include "rows.h"
+
+namespace quanto::cpu {
+namespace {
+
+const float* floats(const View& view) { return static_cast<const float*>(view.data); }
+float* floats(const View* view) { return view ? static_cast<float*>(view->data) : nullptr; }
+
+// out[i] = exp(x[i] - shift)
+void exponentials(const float* x, float shift, float* out, int64_t n) {
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] - shift;
+  elementwiseLoops<float>().unary[static_cast<int>(UnaryOp::exp)](out, out, n, 0, 0);
+}
+
+// The optional weight or bias of a normalization, as floats.
+class Parameter {
+ public:
+  explicit Parameter(const View* view) : reader_(view ? *view : View{}, 1), given_(view != nullptr) {}
+  // Null where there is none.
+  const float* read(int64_t n, float* buffer) const { return given_ ? reader_.read(0, n, buffer) : nullptr; }
+
+ private:
+  Reader<float> reader_;
+  bool given_;
+};
+
+// out[column] = sum over rows of a term; terms(row, begin, n, buffer) writes those of columns [begin, begin + n) to the buffer.
+template <class Terms>
+void sumColumns(const Rows& rows, float* out, Terms&& terms) {
+  const int64_t grain = std::max<int64_t>(16, kCheapGrain / std::max<int64_t>(1, rows.count));
+  parallelFor(rows.n, grain, [&](int64_t first, int64_t last) {
+    for (int64_t begin = first; begin < last; begin += kBlock) {
+      const int64_t n = std::min(kBlock, last - begin);
+      double sums[kBlock] = {};
+      for (int64_t row = 0; row < rows.count; ++row) {
+        float term[kBlock];
+        terms(row, begin, n, term);
+        for (int64_t i = 0; i < n; ++i) sums[i] += term[i];
+      }
+      for (int64_t i = 0; i < n; ++i) out[begin + i] = static_cast<float>(sums[i]);
+    }
+  });
+}
+
+// The gradient of x_hat = (x - mean) * rstd is rstd * (g - mean(g) - x_hat * mean(g * x_hat)) with g = dout * weight; RMS norm has no
+// mean, and its g keeps its own.
+Status normalizeBackward(const View* dout, const View* src, const View* weight, const float* mean, const float* rstd, const View* dsrc) {
+  const Rows rows = rowsOf(*src);
+  const Reader<float> slopes(*dout, 1), values(*src, 1);
+  const Writer<float> results(*dsrc, 1);
+  const Parameter scale(weight);
+  return forEachRow(rows, 5, kCheapGrain / 4, [&](int64_t row, const RowBuffers& buffers) {
+    const int64_t n = rows.n, place = row * n;
+    const float* dy = slopes.read(place, n, buffers[0]);
+    const float* x = values.read(place, n, buffers[1]);
+    const float* w = scale.read(n, buffers[2]);
+    float* target = results.target(place, buffers[3]);
+    const float center = mean ? mean[row] : 0, inverse = rstd[row];
+    if (w) {
+      float* g = buffers[4];
+      for (int64_t i = 0; i < n; ++i) g[i] = dy[i] * w[i];
+      dy = g;
+    }
+    const auto count = static_cast<double>(n);
+    const auto along = static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i] * ((x[i] - center) * inverse); }) / count);
+    const auto level = mean ? static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i]; }) / count) : 0.0f;
+    for (int64_t i = 0; i < n; ++i) target[i] = inverse * (dy[i] - level - (x[i] - center) * inverse * along);
+    results.write(place, n, target);
+  });
+}
+
+// dweight = sum over rows of dout * x_hat
+void weightGradient(const View* dout, const View* src, const float* mean, const float* rstd, float* dweight) {
+  const Rows rows = rowsOf(*src);
+  const Reader<float> slopes(*dout, 1), values(*src, 1);
+  sumColumns(rows, dweight, [&](int64_t row, int64_t begin, int64_t n, float* term) {
+    float dyBuffer[kBlock], xBuffer[kBlock];
+    const float* dy = slopes.read(row * rows.n + begin, n, dyBuffer);
+    const float* x = values.read(row * rows.n + begin, n, xBuffer);
+    const float center = mean ? mean[row] : 0, inverse = rstd[row];
+    for (int64_t i = 0; i < n; ++i) term[i] = dy[i] * ((x[i] - center) * inverse);
+  });
+}
+
+}  // namespace
+
+Status softmax(Queue*, const View* src, const View* out) {
+  const Rows rows = rowsOf(*src);
+  const Reader<float> reader(*src, 1);
+  const Writer<float> writer(*out, 1);
+  return forEachRow(rows, 2, kCostlyGrain, [&](int64_t row, const RowBuffers& buffers) {
+    const int64_t n = rows.n;
+    const float* x = reader.read(row * n, n, buffers[0]);
+    float* y = writer.target(row * n, buffers[1]);
+    exponentials(x, maximumOf(n, [=](int64_t i) { return x[i]; }), y, n);
+    const auto sum = static_cast<float>(sumOf(n, [=](int64_t i) { return y[i]; }));
+    for (int64_t i = 0; i < n; ++i) y[i] /= sum;
+    writer.write(row * n, n, y);
+  });
+}
+
+Status logSoftmax(Queue*, const View* src, const View* out) {
+  const Rows rows = rowsOf(*src);
+  const Reader<float> reader(*src, 1);
+  const Writer<float> writer(*out, 1);
+  return forEachRow(rows, 2, kCostlyGrain, [&](int64_t row, const RowBuffers& buffers) {
+    const int64_t n = rows.n;
+    const float* x = reader.read(row * n, n, buffers[0]);
+    float* y = buffers[1];
+    const float largest = maximumOf(n, [=](int64_t i) { return x[i]; });
+    exponentials(x, largest, y, n);
+    const auto logSum = static_cast<float>(std::log(sumOf(n, [=](int64_t i) { return y[i]; })));
+    float* target = writer.target(row * n, y);
+    for (int64_t i = 0; i < n; ++i) target[i] = (x[i] - largest) - logSum;
+    writer.write(row * n, n, target);
+  });
+}
+
+Status softmaxBackward(Queue*, const View* dout, const View* out, const View* dsrc) {
+  const Rows rows = rowsOf(*out);
+  const Reader<float> slopes(*dout, 1), values(*out, 1);
+  const Writer<float> writer(*dsrc, 1);
+  return forEachRow(rows, 3, kCheapGrain / 4, [&](int64_t row, const RowBuffers& buffers) {
+    const int64_t n = rows.n;
+    const float* dy = slopes.read(row * n, n, buffers[0]);
+    const float* y = values.read(row * n, n, buffers[1]);
+    float* target = writer.target(row * n, buffers[2]);
+    const auto sum = static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i] * y[i]; }));
+    for (int64_t i = 0; i < n; ++i) target[i] = y[i] * (dy[i] - sum);
+    writer.write(row * n, n, target);
+  });
+}
+
+Status logSoftmaxBackward(Queue*, const View* dout, const View* out, const View* dsrc) {
+  const Rows rows = rowsOf(*out);
+  const Reader<float> slopes(*dout, 1), values(*out, 1);
+  const Writer<float> writer(*dsrc, 1);
+  return forEachRow(rows, 3, kCostlyGrain, [&](int64_t row, const RowBuffers& buffers) {
+    const int64_t n = rows.n;
+    const float* dy = slopes.read(row * n, n, buffers[0]);
+    const float* y = values.read(row * n, n, buffers[1]);
+    float* probability = buffers[2];
+    exponentials(y, 0, probability, n);
+    const auto sum = static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i]; }));
+    float* target = writer.target(row * n, probability);
+    for (int64_t i = 0; i < n; ++i) target[i] = dy[i] - probability[i] * sum;
+    writer.write(row * n, n, target);
+  });
+}
+
+Status layerNorm(Queue*, const View* src, const View* weight, const View* bias, const View* out, const View* mean, const View* rstd,
+                 double eps) {
+  const Rows rows = rowsOf(*src);
+  const Reader<float> reader(*src, 1);
+  const Writer<float> writer(*out, 1);
+  const Parameter scale(weight), shift(bias);
+  return forEachRow(rows, 4, kCheapGrain / 4, [&](int64_t row, const RowBuffers& buffers) {
+    const int64_t n = rows.n;
+    const float* x = reader.read(row * n, n, buffers[0]);
+    const float* w = scale.read(n, buffers[1]);
+    const float* b = shift.read(n, buffers[2]);
+    float* y = writer.target(row * n, buffers[3]);
+    const auto count = static_cast<double>(n);
+    const auto center = static_cast<float>(sumOf(n, [=](int64_t i) { return x[i]; }) / count);
+    const double variance = sumOf(n, [=](int64_t i) { return (x[i] - center) * (x[i] - center); }) / count;
+    const auto inverse = static_cast<float>(1 / std::sqrt(variance + eps));
+    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - center) * inverse;
+    if (w) {
+      for (int64_t i = 0; i < n; ++i) y[i] *= w[i];
+    }
+    if (b) {
+      for (int64_t i = 0; i < n; ++i) y[i] += b[i];
+    }
+    writer.write(row * n, n, y);
+    if (mean) floats(mean)[row] = center;
+    if (rstd) floats(rstd)[row] = inverse;
+  });
+}
+
+Status layerNormBackward(Queue*, const View* dout, const View* src, const View* weight, const View* mean, const View* rstd,
+                         const View* dsrc, const View* dweight, const View* dbias) {
+  if (dweight) weightGradient(dout, src, floats(*mean), floats(*rstd), floats(dweight));
+  if (dbias) {
+    const Rows rows = rowsOf(*src);
+    const Reader<float> slopes(*dout, 1);
+    sumColumns(rows, floats(dbias), [&](int64_t row, int64_t begin, int64_t n, float* term) {
+      std::copy_n(slopes.read(row * rows.n + begin, n, term), n, term);
+    });
+  }
+  return dsrc ? normalizeBackward(dout, src, weight, floats(*mean), floats(*rstd), dsrc) : Status::ok;
+}
+
+Status rmsNorm(Queue*, const View* src, const View* weight, const View* out, const View* rstd, double eps) {
+  const Rows rows = rowsOf(*src);
+  const Reader<float> reader(*src, 1);
+  const Writer<float> writer(*out, 1);
+  const Parameter scale(weight);
+  return forEachRow(rows, 3, kCheapGrain / 4, [&](int64_t row, const RowBuffers& buffers) {
+    const int64_t n = rows.n;
+    const float* x = reader.read(row * n, n, buffers[0]);
+    const float* w = scale.read(n, buffers[1]);
+    float* y = writer.target(row * n, buffers[2]);
+    const double meanSquare = sumOf(n, [=](int64_t i) { return x[i] * x[i]; }) / static_cast<double>(n);
+    const auto inverse = static_cast<float>(1 / std::sqrt(meanSquare + eps));
+    for (int64_t i = 0; i < n; ++i) y[i] = x[i] * inverse;
+    if (w) {
+      for (int64_t i = 0; i < n; ++i) y[i] *= w[i];
+    }
+    writer.write(row * n, n, y);
+    if (rstd) floats(rstd)[row] = inverse;
+  });
+}
+
+Status rmsNormBackward(Queue*, const View* dout, const View* src, const View* weight, const View* rstd, const View* dsrc,
+                       const View* dweight) {
+  if (dweight) weightGradient(dout, src, nullptr, floats(*rstd), floats(dweight));
+  return dsrc ? normalizeBackward(dout, src, weight, nullptr, floats(*rstd), dsrc) : Status::ok;
+}
+
+}  // namespace quanto::cpu

@@ -1,0 +1,45 @@
+// Dense tensors as rows of float32, for kernels that work along the last dim.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+#include "elements.h"
+#include "loops.h"
+
+namespace quanto::cpu {
+
+struct Rows {
+  int64_t count, n;
+};
+
+inline Rows rowsOf(const View& view) {
+  const int64_t n = view.ndim == 0 ? 1 : view.shape[view.ndim - 1];
+  return {n == 0 ? 0 : elementCount(view) / n, n};
+}
+
+// Scratch rows of a thread, 64-byte aligned.
+struct RowBuffers {
+  float* data;
+  int64_t stride;
+  float* operator[](int index) const { return data + index * stride; }
+};
+
+// Calls body(row, buffers) for each row, with `buffers` scratch rows. `grain` counts elements.
+template <class Body>
+Status forEachRow(const Rows& rows, int buffers, int64_t grain, Body&& body) {
+  std::atomic<bool> failed{false};
+  const int64_t stride = (rows.n + 15) / 16 * 16;
+  parallelFor(rows.count, std::max<int64_t>(1, grain / std::max<int64_t>(1, rows.n)), [&](int64_t begin, int64_t end) {
+    const RowBuffers scratchRows{static_cast<float*>(scratch(buffers * stride * static_cast<int64_t>(sizeof(float)))), stride};
+    if (!scratchRows.data) {
+      failed = true;
+      return;
+    }
+    for (int64_t row = begin; row < end; ++row) body(row, scratchRows);
+  });
+  return failed ? Status::outOfMemory : Status::ok;
+}
+
+}  // namespace quanto::cpu

@@ -1,0 +1,97 @@
+#include <cstring>
+
+#include "elements.h"
+#include "kernels.h"
+#include "loops.h"
+
+namespace quanto::cpu {
+namespace {
+
+// Elements of one side of the square that a transposing copy moves at a time: its cache lines are used whole.
+constexpr int64_t kTile = 16;
+
+template <class T>
+void copyRuns(const Loop<2>& loop, const View& src, const View& out) {
+  const int64_t outStride = loop.innerStride(0), srcStride = loop.innerStride(1);
+  forEachRunParallel(loop, kCheapGrain, loop.count, [&](int64_t, const int64_t(&offsets)[2], int64_t n) {
+    T* target = static_cast<T*>(out.data) + offsets[0];
+    const T* source = static_cast<const T*>(src.data) + offsets[1];
+    if (outStride == 1 && srcStride == 1) {
+      std::memmove(target, source, n * sizeof(T));
+    } else if (outStride == 1 && srcStride == 0) {
+      std::fill_n(target, n, *source);
+    } else {
+      for (int64_t i = 0; i < n; ++i) target[i * outStride] = source[i * srcStride];
+    }
+  });
+}
+
+// The dim that src walks with stride 1, where it is not the innermost: the copy transposes. -1 if there is none worth tiles.
+int transposedDim(const Loop<2>& loop) {
+  const int inner = loop.ndim - 1;
+  if (loop.strides[1][inner] == 1 || loop.shape[inner] < kTile / 2) return -1;
+  for (int dim = 0; dim < inner; ++dim) {
+    if (loop.strides[1][dim] == 1 && loop.shape[dim] >= kTile / 2) return dim;
+  }
+  return -1;
+}
+
+template <class T>
+void copyTiles(const Loop<2>& loop, int across, const View& src, const View& out) {
+  const int inner = loop.ndim - 1;
+  const int64_t rows = loop.shape[across], columns = loop.shape[inner];
+  const int64_t outRow = loop.strides[0][across], outColumn = loop.strides[0][inner], srcColumn = loop.strides[1][inner];
+  const int64_t rowTiles = (rows + kTile - 1) / kTile, columnTiles = (columns + kTile - 1) / kTile;
+  Loop<2> tiles{};
+  tiles.count = 1;
+  for (int dim = 0; dim < inner; ++dim) {
+    if (dim != across) appendDim(tiles, loop.shape[dim], {loop.strides[0][dim], loop.strides[1][dim]});
+  }
+  appendDim(tiles, rowTiles, {outRow * kTile, kTile});
+  appendDim(tiles, columnTiles, {outColumn * kTile, srcColumn * kTile});
+  finishLoop(tiles);
+  forEachRunParallel(tiles, kCheapGrain / (kTile * kTile), 1, [&](int64_t index, const int64_t(&offsets)[2], int64_t) {
+    T* target = static_cast<T*>(out.data) + offsets[0];
+    const T* source = static_cast<const T*>(src.data) + offsets[1];
+    const int64_t m = std::min(kTile, rows - index / columnTiles % rowTiles * kTile);
+    const int64_t n = std::min(kTile, columns - index % columnTiles * kTile);
+    for (int64_t i = 0; i < m; ++i) {
+      for (int64_t j = 0; j < n; ++j) target[i * outRow + j * outColumn] = source[i + j * srcColumn];
+    }
+  });
+}
+
+template <class T>
+void convertRuns(const Loop<2>& loop, const View& src, const View& out) {
+  const Writer<T> writer(out, loop.innerStride(0));
+  const Reader<T> reader(src, loop.innerStride(1));
+  forEachRunParallel(loop, kCheapGrain, kBlock, [&](int64_t, const int64_t(&offsets)[2], int64_t n) {
+    T buffer[kBlock];
+    T* target = writer.target(offsets[0], buffer);
+    const T* values = reader.read(offsets[1], n, target);
+    if (writer.direct() && values != target) std::memcpy(target, values, n * sizeof(T));
+    writer.write(offsets[0], n, values);
+  });
+}
+
+}  // namespace
+
+Status copy(Queue*, const View* src, const View* out) {
+  const auto loop = makeLoop({out, src});
+  const DType from = dtypeOf(*src), to = dtypeOf(*out);
+  if (from == to) {
+    const int across = transposedDim(loop);
+    withElementBytes(to, [&](auto bytes) {
+      using T = BitsOf<bytes>;
+      if (across < 0) copyRuns<T>(loop, *src, *out);
+      else copyTiles<T>(loop, across, *src, *out);
+    });
+  } else if (isReal(from) || isReal(to)) {
+    convertRuns<float>(loop, *src, *out);
+  } else {
+    convertRuns<int64_t>(loop, *src, *out);
+  }
+  return Status::ok;
+}
+
+}  // namespace quanto::cpu
