@@ -1,3 +1,5 @@
+#include <atomic>
+
 #include "elements.h"
 #include "gemm/gemm.h"
 #include "kernels.h"
@@ -15,17 +17,22 @@ void* outputOf(const View& view, int64_t offset) { return static_cast<char*>(vie
 
 // product(a, b, out, m) for each matrix of the batch, with the places of the three matrices in elements.
 template <class Product>
-void forEachMatrix(const View& a, const View& b, const View& out, Product&& product) {
+Status forEachMatrix(const View& a, const View& b, const View& out, Product&& product) {
   const int64_t batch = out.shape[0], m = out.shape[1], n = out.shape[2], k = a.shape[2];
   // One right operand for all: the batch is only more rows.
   const bool rows = b.strides[0] == 0 && a.strides[0] == m * a.strides[1] && out.strides[0] == m * out.strides[1];
   if (rows || batch == 1) return product(0, 0, 0, batch * m);
+  std::atomic<Status> status{Status::ok};
   const auto some = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) product(i * a.strides[0], i * b.strides[0], i * out.strides[0], m);
+    for (int64_t i = begin; i < end; ++i) {
+      const Status result = product(i * a.strides[0], i * b.strides[0], i * out.strides[0], m);
+      if (result != Status::ok) status = result;
+    }
   };
   const int64_t work = std::max<int64_t>(1, m * n * k);
   if (work >= kLargeProduct) some(0, batch);
   else parallelFor(batch, std::max<int64_t>(1, kCheapGrain * 8 / work), some);
+  return status;
 }
 
 FloatOutput floatOutput(const View& out, const View* bias, int64_t place, int64_t rowStride, int64_t columnStride) {
@@ -54,35 +61,31 @@ Int8Weight weightOf(const View& weight) {
 }  // namespace
 
 Status matmul(Queue*, const View* a, const View* b, const View* out) {
-  forEachMatrix(*a, *b, *out, [&](int64_t aPlace, int64_t bPlace, int64_t outPlace, int64_t m) {
+  return forEachMatrix(*a, *b, *out, [&](int64_t aPlace, int64_t bPlace, int64_t outPlace, int64_t m) {
     const Matrix left{placeOf(*a, aPlace), dtypeOf(*a), a->strides[1], a->strides[2]};
     const Matrix right{placeOf(*b, bPlace), dtypeOf(*b), b->strides[1], b->strides[2]};
-    gemmFloat(m, out->shape[2], a->shape[2], left, right, floatOutput(*out, nullptr, outPlace, out->strides[1], out->strides[2]));
+    return gemmFloat(m, out->shape[2], a->shape[2], left, right, floatOutput(*out, nullptr, outPlace, out->strides[1], out->strides[2]));
   });
-  return Status::ok;
 }
 
 Status intMatmul(Queue*, const View* a, const View* b, const View* out) {
-  forEachMatrix(*a, *b, *out, [&](int64_t aPlace, int64_t bPlace, int64_t outPlace, int64_t m) {
+  return forEachMatrix(*a, *b, *out, [&](int64_t aPlace, int64_t bPlace, int64_t outPlace, int64_t m) {
     const Int8Weight right{static_cast<const int8_t*>(b->data) + bPlace, b->strides[2], b->strides[1], false};
-    gemmInt8(m, out->shape[2], a->shape[2], static_cast<const int8_t*>(a->data) + aPlace, a->strides[1], a->strides[2], right,
-             static_cast<int32_t*>(out->data) + outPlace, out->strides[1], out->strides[2]);
+    return gemmInt8(m, out->shape[2], a->shape[2], static_cast<const int8_t*>(a->data) + aPlace, a->strides[1], a->strides[2], right,
+                    static_cast<int32_t*>(out->data) + outPlace, out->strides[1], out->strides[2]);
   });
-  return Status::ok;
 }
 
 Status linear(Queue*, const View* src, const View* weight, const View* bias, const View* out) {
   const Matrix left{src->data, dtypeOf(*src), src->strides[0], src->strides[1]};
   const Matrix right{weight->data, dtypeOf(*weight), weight->strides[1], weight->strides[0]};
-  gemmFloat(out->shape[0], out->shape[1], src->shape[1], left, right, floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
-  return Status::ok;
+  return gemmFloat(out->shape[0], out->shape[1], src->shape[1], left, right, floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
 }
 
 Status linearWeightOnly(Queue*, const View* src, const View* weight, const View* scale, const View* bias, const View* out) {
   const Matrix left{src->data, dtypeOf(*src), src->strides[0], src->strides[1]};
-  gemmWeightOnly(out->shape[0], out->shape[1], src->shape[1], left, weightOf(*weight), scalesOf(*scale),
-                 floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
-  return Status::ok;
+  return gemmWeightOnly(out->shape[0], out->shape[1], src->shape[1], left, weightOf(*weight), scalesOf(*scale),
+                        floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
 }
 
 Status linearInt8(Queue* queue, const View* src, const View* srcScale, const View* weight, const View* scale, const View* bias,
@@ -98,9 +101,8 @@ Status linearInt8(Queue* queue, const View* src, const View* srcScale, const Vie
     rows.strides[1] = 1;
     copy(queue, src, &rows);
   }
-  gemmInt8Scaled(m, out->shape[1], k, static_cast<const int8_t*>(rows.data), rows.strides[0], weightOf(*weight), scalesOf(*srcScale),
-                 scalesOf(*scale), floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
-  return Status::ok;
+  return gemmInt8Scaled(m, out->shape[1], k, static_cast<const int8_t*>(rows.data), rows.strides[0], weightOf(*weight), scalesOf(*srcScale),
+                        scalesOf(*scale), floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
 }
 
 Status packWeight(Queue*, const View* src, const View* out) {
