@@ -17,7 +17,7 @@ struct Implementation {
 };
 
 constexpr Implementation<FloatKernel> kFloatList[] = {
-#if defined(__x86_64__) && 0
+#if defined(__x86_64__)
     {Isa::avx512, &kFloatAvx512},
     {Isa::avx2, &kFloatAvx2},
 #endif
@@ -25,7 +25,7 @@ constexpr Implementation<FloatKernel> kFloatList[] = {
 };
 
 constexpr Implementation<Int8Kernel> kInt8List[] = {
-#if defined(__x86_64__) && 0
+#if defined(__x86_64__)
     {Isa::vnni, &kInt8Vnni},
     {Isa::avxvnni, &kInt8Avxvnni},
     {Isa::avx2, &kInt8Avx2},
