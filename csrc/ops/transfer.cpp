@@ -5,8 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "shape.h"
@@ -18,6 +20,39 @@ namespace {
 std::shared_ptr<const Error> transferFailure(Status status, const char* op, const Device& device) {
   return status == Status::ok ? nullptr : detail::failureOf(status, op, device);
 }
+
+// A descriptor of our own: the caller's may be closed, and its number reused, before the stream comes to the read.
+class OpenFile {
+ public:
+  explicit OpenFile(int64_t descriptor) : descriptor_(fcntl(static_cast<int>(descriptor), F_DUPFD_CLOEXEC, 0)) {
+    if (descriptor_ < 0)
+      fail(ErrorCode::IO, "[readFile] expected an open file but got descriptor ", descriptor, ": ", std::strerror(errno));
+  }
+  OpenFile(OpenFile&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  OpenFile(const OpenFile&) = delete;
+  ~OpenFile() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+
+  std::shared_ptr<const Error> read(char* to, int64_t position, int64_t bytes) const {
+    constexpr int64_t kLargestRead = 1 << 30;
+    while (bytes > 0) {
+      const ssize_t count = pread(descriptor_, to, static_cast<size_t>(std::min(bytes, kLargestRead)), position);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return std::make_shared<const Error>(ErrorCode::IO, text("[readFile] cannot read: ", std::strerror(errno)));
+      if (count == 0)
+        return std::make_shared<const Error>(ErrorCode::IO, text("[readFile] expected ", bytes, " more bytes at ", position,
+                                                                 " but the file ends; it became shorter since it was opened"));
+      to += count;
+      position += count;
+      bytes -= count;
+    }
+    return nullptr;
+  }
+
+ private:
+  int descriptor_;
+};
 
 }  // namespace
 
@@ -90,6 +125,18 @@ Tensor mapFile(const std::string& path) {
   const auto drop = [](void* mapped, int64_t size) { munmap(mapped, static_cast<size_t>(size)); };
   Account& account = *Environment::current().account;
   return Tensor(Ref<Storage>(new Storage(account, cpuDevice(), bytes, data, drop)), {bytes}, DType::uint8);
+}
+
+Tensor readFile(int64_t descriptor, int64_t position, int64_t bytes) {
+  const Tensor dst = empty({bytes}, DType::uint8, cpuDevice());
+  // Never on the calling thread: a disk may take any time.
+  constexpr double kNanoseconds = 1e9;
+  Environment::current().stream.submit(kNanoseconds, [dst, position, bytes, file = OpenFile(descriptor)] {
+    Storage& storage = *dst.storage();
+    storage.failure = storage.materialize() ? file.read(static_cast<char*>(storage.data()), position, bytes)
+                                            : detail::failureOf(Status::outOfMemory, "readFile", storage.device());
+  });
+  return dst;
 }
 
 }  // namespace quanto::ops

@@ -16,5 +16,8 @@ void readToHostNow(const Tensor& src, void* host);
 Tensor moveBytes(const Tensor& src, Device& device);
 // A file as a 1-D uint8 tensor: a private copy-on-write mapping, so that writes never reach the file.
 Tensor mapFile(const std::string& path);
+// Bytes of an open file as a 1-D uint8 tensor, read on the stream straight into the tensor's memory. A read that fails or comes short
+// marks the tensor. The descriptor may be closed after the call.
+Tensor readFile(int64_t descriptor, int64_t position, int64_t bytes);
 
 }  // namespace quanto::ops
