@@ -20,8 +20,8 @@ ThreadBuffer::~ThreadBuffer() {
 }
 
 void* ThreadBuffer::get(int64_t bytes) {
-  if (data_ && bytes <= capacity_) return data_;
   if (bytes < 0 || bytes > INT64_MAX - kStep) return nullptr;
+  if (data_ && bytes <= capacity_) return data_;
   ::operator delete(data_, kAlignment);
   const int64_t capacity = bytes / kStep * kStep + kStep;
   data_ = ::operator new(static_cast<size_t>(capacity), kAlignment, std::nothrow);
