@@ -1,0 +1,78 @@
+import { native, type DeviceCode } from '../native';
+
+import { QuantoError } from './error';
+
+/** Where a tensor lives. Plugins may add devices of other names (see `loadBackend`). */
+export type Device = 'cpu' | 'cuda' | `cuda:${number}` | (string & Record<never, never>);
+
+const codes = new Map<string, DeviceCode>();
+
+/** The number by which the native side knows a device. Throws DEVICE_UNAVAILABLE with the reason. */
+export function deviceCode(device: Device): DeviceCode {
+  let code = codes.get(device);
+  if (code === undefined) {
+    const kind = device.split(':')[0];
+    const status = isAvailable(kind);
+    if (!status.available) throw new QuantoError('DEVICE_UNAVAILABLE', `[device] ${device} is not available: ${status.reason ?? ''}`);
+    code = native.deviceId(device);
+    codes.set(device, code);
+  }
+  return code;
+}
+
+export function deviceOfCode(code: DeviceCode): Device {
+  return code === 0 ? 'cpu' : native.deviceName(code);
+}
+
+export function isDevice(value: unknown): value is Device {
+  return typeof value === 'string' && (value === 'cpu' || loaded.has(value.split(':')[0]) || /^cuda(:\d+)?$/.test(value));
+}
+
+const loaded = new Set(['cpu']);
+
+/**
+ * Loads a device plugin: a shared library that exports the backend struct of csrc/backend.h. Returns the device's name.
+ * Throws DEVICE_UNAVAILABLE when it cannot serve here, with the reason.
+ */
+export function loadBackend(path: string): Device {
+  const name = native.loadBackendFile(path);
+  loaded.add(name);
+  return name;
+}
+
+/** Whether a kind of device ('cpu', 'cuda') can be used, and if not, why. */
+export function isAvailable(kind: string): { available: boolean; reason?: string } {
+  if (loaded.has(kind)) return { available: true };
+  const reason =
+    kind === 'cuda' ? 'this build of quanto has no CUDA plugin' : `no backend named '${kind}' is loaded; loadBackend(path) loads one`;
+  return { available: false, reason };
+}
+
+/** What the library found on this machine. */
+export function deviceInfo(): { devices: string[]; threads: number; cpu: string } {
+  return { devices: [...loaded], threads: native.threadCount(), cpu: native.cpuDescription() };
+}
+
+/** Threads that a kernel may use, the calling one included; results do not depend on it. The default honours affinity and cgroup limits. */
+export function setNumThreads(count: number): void {
+  native.setThreadCount(count);
+}
+
+export function getNumThreads(): number {
+  return native.threadCount();
+}
+
+/** Memory of this JS environment: bytes in live tensors and their peak, bytes cached for reuse (process-wide), and live tensors. */
+export function memory(): { bytes: number; peakBytes: number; cachedBytes: number; tensors: number } {
+  return native.memory();
+}
+
+/** Gives cached memory back to the system. */
+export function emptyCache(): void {
+  native.emptyCache();
+}
+
+/** Blocks until every op issued here has run. */
+export function synchronize(): void {
+  native.synchronize();
+}

@@ -1,0 +1,20 @@
+import { native, type NativeTensor } from '../native';
+
+/**
+ * A native tensor shared by those who need it: the user's Tensor, and the tape for as long as its backward may read it.
+ * Disposing the user's Tensor therefore never pulls a value from under the tape, and the tape never outlives its need.
+ */
+export class Handle {
+  private references = 1;
+
+  constructor(readonly native: NativeTensor) {}
+
+  retain(): this {
+    this.references++;
+    return this;
+  }
+
+  release(): void {
+    if (--this.references === 0) native.dispose(this.native);
+  }
+}

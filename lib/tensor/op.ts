@@ -1,0 +1,54 @@
+import { type GradNode, GradNode as Node, nodeOf, type TensorMeta } from './autograd';
+import { isGradEnabled } from './grad-mode';
+import type { Tensor } from './tensor';
+
+/** What a vjp knows beside the values it saved. */
+export interface VjpContext<A> {
+  readonly attributes: A;
+  /** Shapes and dtypes of the inputs. */
+  readonly inputs: readonly TensorMeta[];
+}
+
+/**
+ * The vector-Jacobian product of an op: from the gradient of its output to one function for each input that gives that input's
+ * gradient (called only when it is needed). Gradients of broadcast inputs may keep the output's shape: they are summed afterwards.
+ */
+export type Vjp<A> = (gradient: Tensor, saved: readonly Tensor[], context: VjpContext<A>) => readonly (() => Tensor)[];
+
+/** One op: what it computes on plain tensors, what it saves, and its gradient. An op without a gradient says `vjp: null`. */
+export interface Op<A = never> {
+  readonly name: string;
+  /** Extra results that only backward reads go in `extras`. */
+  readonly forward: (inputs: readonly Tensor[], attributes: A) => Tensor | Result;
+  /** What the vjp reads; none by default. */
+  readonly save?: (inputs: readonly Tensor[], output: Tensor, extras: readonly Tensor[]) => readonly (Tensor | null)[];
+  readonly vjp: Vjp<A> | null;
+}
+
+export interface Result {
+  readonly output: Tensor;
+  readonly extras: readonly Tensor[];
+}
+
+/** How an op with a quantized operand is computed; qtensor/rules.ts provides it. */
+export type QuantizedDispatch = <A>(op: Op<A>, inputs: readonly Tensor[], attributes: A) => Tensor | Result;
+
+let quantizedDispatch: QuantizedDispatch | null = null;
+export function setQuantizedDispatch(dispatch: QuantizedDispatch): void {
+  quantizedDispatch = dispatch;
+}
+
+/** Computes an op, quantized where a rule says how, and records it where a gradient is asked for. */
+export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): Tensor {
+  const result =
+    quantizedDispatch && inputs.some((input) => input.isQuantized) ? quantizedDispatch(op, inputs, attributes) : op.forward(inputs, attributes);
+  const { output, extras } = 'output' in result ? result : { output: result, extras: [] };
+  if (op.vjp && inputs.some((input) => input.requiresGrad) && isGradEnabled()) {
+    const saved = op.save?.(inputs, output, extras) ?? [];
+    const metas = inputs.map(({ shape, dtype }) => ({ shape, dtype }));
+    output.recordAs(new Node(op as unknown as GradNode['op'], attributes, inputs.map(nodeOf), metas, saved));
+  }
+  // The tape has its own references by now.
+  for (const extra of extras) extra.dispose();
+  return output;
+}

@@ -1,0 +1,74 @@
+import { QuantoError } from './error';
+import type { Tensor } from './tensor';
+
+const scopes: Tensor[][] = [];
+
+/** Called for every tensor made; the innermost `tidy` will free it. */
+export function trackTensor(tensor: Tensor): void {
+  scopes.at(-1)?.push(tensor);
+}
+
+/**
+ * Marks a tensor as one that `tidy` never frees: state that outlives a step. Parameters, buffers of the library's modules,
+ * gradients, optimizer state and scales are marked already.
+ */
+export function keep<T extends Tensor>(tensor: T): T {
+  for (const part of tensor.parts()) part.kept = true;
+  return tensor;
+}
+
+/** Tensors inside a result: arrays, Maps and plain objects are searched, deeper objects are not. */
+function collect(value: unknown, found: Set<Tensor>, isTensor: (value: unknown) => value is Tensor): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (isTensor(value)) {
+    for (const part of value.parts()) found.add(part);
+    return;
+  }
+  if (Array.isArray(value) || value instanceof Map || value instanceof Set) {
+    for (const item of value.values()) collect(item, found, isTensor);
+    return;
+  }
+  const prototype: unknown = Object.getPrototypeOf(value);
+  // Objects of another realm have another Object.prototype; theirs has no prototype either.
+  if (prototype === null || Object.getPrototypeOf(prototype) === null) {
+    for (const item of Object.values(value)) collect(item, found, isTensor);
+  }
+}
+
+let isTensor: (value: unknown) => value is Tensor;
+/** tensor.ts gives its class here, which keeps the two files free of an import cycle. */
+export function setTensorTest(test: (value: unknown) => value is Tensor): void {
+  isTensor = test;
+}
+
+/**
+ * Runs a synchronous function and frees every tensor made inside but those in its result and those that are kept. Values that
+ * backward still needs are not lost: the tape holds its own references.
+ */
+export function tidy<R>(body: () => R): R {
+  const made: Tensor[] = [];
+  scopes.push(made);
+  let result: R;
+  try {
+    result = body();
+  } catch (error) {
+    scopes.pop();
+    for (const tensor of made) if (!tensor.kept) tensor.dispose();
+    throw error;
+  }
+  scopes.pop();
+  if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
+    throw new QuantoError(
+      'INVALID_ARGUMENT',
+      '[tidy] expected a synchronous function but got one that returns a promise; call tidy inside it, around the synchronous parts',
+    );
+  }
+  const survivors = new Set<Tensor>();
+  collect(result, survivors, isTensor);
+  for (const tensor of made) {
+    if (tensor.kept) continue;
+    if (survivors.has(tensor)) trackTensor(tensor);
+    else tensor.dispose();
+  }
+  return result;
+}
