@@ -1,0 +1,60 @@
+// Native calls on plain tensors, without recording or quantized dispatch: what forward functions and gradients are written in.
+import { BinaryOp, native, ReduceOp, UnaryOp } from '../native';
+import { dtypeCode, type DType } from '../tensor/dtype';
+import { Tensor } from '../tensor/tensor';
+
+const wrap = (handle: Parameters<typeof Tensor.fromNative>[0]) => Tensor.fromNative(handle);
+
+export function unary(name: keyof typeof UnaryOp, src: Tensor, a = 0, b = 0): Tensor {
+  return wrap(native.unary(UnaryOp[name], src.native, a, b));
+}
+
+/** A row of csrc/binary.def on a tensor and a tensor or number. */
+export function binary(name: keyof typeof BinaryOp, a: Tensor, b: Tensor | number): Tensor {
+  if (typeof b === 'number') return wrap(native.binaryScalar(BinaryOp[name], a.native, b, false));
+  return wrap(native.binary(BinaryOp[name], a.native, b.native));
+}
+
+/** The same with the number first. */
+export function binaryReversed(name: keyof typeof BinaryOp, a: number, b: Tensor): Tensor {
+  return wrap(native.binaryScalar(BinaryOp[name], b.native, a, true));
+}
+
+export const add = (a: Tensor, b: Tensor | number): Tensor => binary('add', a, b);
+export const sub = (a: Tensor, b: Tensor | number): Tensor => binary('sub', a, b);
+export const mul = (a: Tensor, b: Tensor | number): Tensor => binary('mul', a, b);
+export const div = (a: Tensor, b: Tensor | number): Tensor => binary('div', a, b);
+export const neg = (a: Tensor): Tensor => unary('neg', a);
+
+export function reduce(name: keyof typeof ReduceOp, src: Tensor, axes: readonly number[], keepdim: boolean, correction = 0): Tensor {
+  return wrap(native.reduce(ReduceOp[name], src.native, axes, keepdim, correction));
+}
+
+/** Values where the condition holds, zero elsewhere; a gradient that passes only there. */
+export function mask(values: Tensor, condition: Tensor): Tensor {
+  return wrap(native.where(condition.native, values.native, native.full([], 0, dtypeCode(values.dtype), native.deviceOf(values.native))));
+}
+
+export const matmul = (a: Tensor, b: Tensor): Tensor => wrap(native.matmul(a.native, b.native));
+export const reshape = (src: Tensor, shape: readonly number[]): Tensor => wrap(native.reshape(src.native, shape));
+export const permute = (src: Tensor, axes: readonly number[]): Tensor => wrap(native.permute(src.native, axes));
+export const expand = (src: Tensor, shape: readonly number[]): Tensor => wrap(native.expand(src.native, shape));
+export const cast = (src: Tensor, dtype: DType): Tensor => wrap(native.toDType(src.native, dtypeCode(dtype)));
+export const contiguous = (src: Tensor): Tensor => wrap(native.makeContiguous(src.native));
+
+/** Swaps the last two dims. */
+export function transposeLast(src: Tensor): Tensor {
+  const axes = src.shape.map((_, i) => i);
+  axes.push(...axes.splice(-2).reverse());
+  return permute(src, axes);
+}
+
+export const slice = (src: Tensor, axis: number, start: number, end: number, step = 1): Tensor =>
+  wrap(native.slice(src.native, axis, start, end, step));
+export const pad = (src: Tensor, before: readonly number[], after: readonly number[], value = 0): Tensor =>
+  wrap(native.pad(src.native, before, after, value));
+
+/** Negative axes count from the end, as everywhere. */
+export function wrapAxis(axis: number, ndim: number): number {
+  return axis < 0 ? axis + ndim : axis;
+}

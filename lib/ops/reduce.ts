@@ -1,0 +1,137 @@
+import { native, ReduceOp } from '../native';
+import { apply, type Op, type Vjp } from '../tensor/op';
+import { Tensor } from '../tensor/tensor';
+
+import * as raw from './raw';
+
+/** Which dimensions a reduction folds: one, several, or all (the default). */
+export interface ReduceOptions {
+  axis?: number | readonly number[];
+  /** Keeps folded dimensions with size 1. */
+  keepdim?: boolean;
+}
+
+interface Attributes {
+  readonly axes: readonly number[];
+  readonly keepdim: boolean;
+  readonly correction: number;
+}
+
+/** A reduction's result or gradient with the folded dims back at size 1, so that it broadcasts over the source. */
+function unfold(folded: Tensor, shape: readonly number[], { axes }: Attributes): Tensor {
+  const wrapped = new Set(axes.length === 0 ? shape.keys() : axes.map((axis) => raw.wrapAxis(axis, shape.length)));
+  return raw.reshape(
+    folded,
+    shape.map((size, i) => (wrapped.has(i) ? 1 : size)),
+  );
+}
+
+/** Elements folded into each result. */
+function foldedCount(shape: readonly number[], { axes }: Attributes): number {
+  const folded = axes.length === 0 ? shape : [...new Set(axes.map((axis) => raw.wrapAxis(axis, shape.length)))].map((axis) => shape[axis]);
+  return folded.reduce((product, size) => product * size, 1);
+}
+
+/** The gradient of an extreme is shared evenly by the elements that reach it, as PyTorch's amax shares it. */
+const extreme: Vjp<Attributes> = (dy, [src, output], { attributes, inputs: [{ shape }] }) => [
+  () => {
+    const hits = raw.cast(raw.binary('eq', src, unfold(output, shape, attributes)), dy.dtype);
+    const shares = raw.div(hits, raw.reduce('sum', hits, attributes.axes, true));
+    return raw.mul(shares, unfold(dy, shape, attributes));
+  },
+];
+
+type SaveRule = NonNullable<Op['save']>;
+const inputAndOutput: SaveRule = ([src], output) => [src, output];
+
+function define(name: keyof typeof ReduceOp, save: SaveRule | undefined, vjp: Vjp<Attributes> | null) {
+  const op: Op<Attributes> = {
+    name,
+    forward: ([src], { axes, keepdim, correction }) => raw.reduce(name, src, axes, keepdim, correction),
+    save,
+    vjp,
+  };
+  return (src: Tensor, { axis = [], keepdim = false, correction = 0 }: ReduceOptions & { correction?: number } = {}): Tensor =>
+    apply(op, [src], { axes: typeof axis === 'number' ? [axis] : axis, keepdim, correction });
+}
+
+type Reduction = (src: Tensor, options?: ReduceOptions) => Tensor;
+
+/** Integers and bool sum in int64. */
+export const sum: Reduction = define('sum', undefined, (dy, _, { attributes, inputs: [{ shape }] }) => [
+  () => raw.expand(unfold(dy, shape, attributes), shape),
+]);
+export const mean: Reduction = define('mean', undefined, (dy, _, { attributes, inputs: [{ shape }] }) => [
+  () => raw.expand(raw.div(unfold(dy, shape, attributes), foldedCount(shape, attributes)), shape),
+]);
+/** Largest value; NaN if there is one. `argmax` tells where. */
+export const max: Reduction = define('max', inputAndOutput, extreme);
+export const amax: Reduction = max;
+export const min: Reduction = define('min', inputAndOutput, extreme);
+export const amin: Reduction = min;
+/** Largest magnitude. */
+export const absmax: Reduction = define('absmax', undefined, null);
+/** log(sum(exp(src))), computed without overflow. */
+export const logsumexp: Reduction = define('logsumexp', inputAndOutput, (dy, [src, output], { attributes, inputs: [{ shape }] }) => [
+  () => raw.mul(raw.unary('exp', raw.sub(src, unfold(output, shape, attributes))), unfold(dy, shape, attributes)),
+]);
+/** Whether any value, or every value, is not 0. */
+export const any: Reduction = define('any', undefined, null);
+export const all: Reduction = define('all', undefined, null);
+
+const variance = define(
+  'var',
+  ([src]) => [src],
+  (dy, [src], { attributes, inputs: [{ shape }] }) => [
+    () => {
+      const centered = raw.sub(src, raw.reduce('mean', src, attributes.axes, true));
+      const scale = 2 / (foldedCount(shape, attributes) - attributes.correction);
+      return raw.mul(raw.mul(centered, scale), unfold(dy, shape, attributes));
+    },
+  ],
+);
+
+/** Variance with Bessel's correction by default, as in PyTorch; correction 0 divides by the count. */
+function var_(src: Tensor, options: ReduceOptions & { correction?: number } = {}): Tensor {
+  return variance(src, { correction: 1, ...options });
+}
+export { var_ as var };
+
+export interface ArgOptions {
+  /** Default: the index in the flattened tensor. */
+  axis?: number;
+  keepdim?: boolean;
+}
+
+function argReduce(kind: 'max' | 'min', src: Tensor, { axis, keepdim = false }: ArgOptions): Tensor {
+  const plain = src.dequantize();
+  if (axis !== undefined) return Tensor.fromNative(native.argReduce(ReduceOp[kind], plain.native, axis, keepdim));
+  return Tensor.fromNative(native.argReduce(ReduceOp[kind], native.reshape(plain.native, [-1]), 0, false));
+}
+
+/** Index (int64) of the first largest value; NaN counts as largest. */
+export function argmax(src: Tensor, options: ArgOptions = {}): Tensor {
+  return argReduce('max', src, options);
+}
+
+export function argmin(src: Tensor, options: ArgOptions = {}): Tensor {
+  return argReduce('min', src, options);
+}
+
+const cumsumOp: Op<number> = {
+  name: 'cumsum',
+  forward: ([src], axis) => Tensor.fromNative(native.cumsum(src.native, axis)),
+  vjp: (dy, _, { attributes: axis, inputs: [{ shape }] }) => [
+    // The sum over everything from an element on: total - running sum + own value.
+    () => {
+      if (shape.length === 0) return dy;
+      const total = raw.reduce('sum', dy, [axis], true);
+      return raw.add(raw.sub(total, Tensor.fromNative(native.cumsum(dy.native, axis))), dy);
+    },
+  ],
+};
+
+/** Running sum along an axis. */
+export function cumsum(src: Tensor, axis = -1): Tensor {
+  return apply(cumsumOp, [src], axis);
+}
