@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import nodeGypBuild = require('node-gyp-build');
+import nodeGypBuild from 'node-gyp-build';
 import { format, resolveConfig } from 'prettier';
 
 interface Description {
@@ -18,10 +18,7 @@ export const stubsPath = join(root, 'lib', 'native', 'stubs.ts');
 /** The text of lib/native/stubs.ts for the addon that is built. */
 export async function generateStubs(): Promise<string> {
   const { description } = nodeGypBuild(root) as { description: Description };
-  const functions = Object.entries(description.functions).map(([name, signature]) => {
-    const [parameters, result] = signature.split(' => ');
-    return `  ${name}${parameters}: ${result};`;
-  });
+  const functions = Object.entries(description.functions).map(([name, signature]) => `  readonly ${name}: ${signature};`);
   const tables = Object.entries(description.tables).map(
     ([name, rows]) =>
       `/** Rows of the op table, by number. */\nexport const ${name} = ${JSON.stringify(rows)} as const;\n` +

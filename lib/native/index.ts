@@ -1,7 +1,7 @@
 // Loads the addon: the build of this checkout, a prebuilt binary of the package, or the file that QUANTO_ADDON names.
 import { resolve } from 'node:path';
 
-import nodeGypBuild = require('node-gyp-build');
+import nodeGypBuild from 'node-gyp-build';
 
 import type { Native } from './stubs';
 

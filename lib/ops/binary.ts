@@ -132,7 +132,7 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   const like = a instanceof Tensor ? a : b instanceof Tensor ? b : null;
   const operand = (value: Operand) =>
     value instanceof Tensor ? value : full([], value, { dtype: like?.dtype ?? 'float32', device: condition.device });
-  return apply(whereOp, [requireTensor('where', condition), operand(a), operand(b)], undefined as never);
+  return apply(whereOp, [requireTensor('where', condition), operand(a), operand(b)], undefined);
 }
 
 /** src with `value` where the bool mask holds. */

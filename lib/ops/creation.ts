@@ -48,7 +48,7 @@ export function arange(end: number): Tensor;
 export function arange(start: number, end: number, step?: number, options?: TensorOptions): Tensor;
 export function arange(first: number, second?: number, step = 1, options: TensorOptions = {}): Tensor {
   const [start, end] = second === undefined ? [0, first] : [first, second];
-  const { dtype = [start, end, step].every(Number.isInteger) ? 'int64' : 'float32', device = 'cpu' } = options;
+  const { dtype = [start, end, step].every((value) => Number.isInteger(value)) ? 'int64' : 'float32', device = 'cpu' } = options;
   return finish(Tensor.fromNative(native.arange(start, end, step, dtypeCode(dtype), deviceCode(device))), options);
 }
 
@@ -72,11 +72,17 @@ function nestedShape(data: NestedArray): number[] {
 function flatten(data: NestedArray, shape: readonly number[], axis = 0): (number | bigint | boolean)[] {
   if (axis === shape.length) {
     if (isScalar(data)) return [data];
-    throw new QuantoError('INVALID_ARGUMENT', `[tensor] expected numbers nested ${shape.length} deep but got ${String(data)} at that depth`);
+    throw new QuantoError(
+      'INVALID_ARGUMENT',
+      `[tensor] expected numbers nested ${shape.length} deep but got ${String(data)} at that depth`,
+    );
   }
   if (!Array.isArray(data) || data.length !== shape[axis]) {
     const came = Array.isArray(data) ? `${data.length} elements` : String(data);
-    throw new QuantoError('SHAPE_MISMATCH', `[tensor] expected ${shape[axis]} elements in every array of dimension ${axis} but got ${came}`);
+    throw new QuantoError(
+      'SHAPE_MISMATCH',
+      `[tensor] expected ${shape[axis]} elements in every array of dimension ${axis} but got ${came}`,
+    );
   }
   return data.flatMap((item) => flatten(item, shape, axis + 1));
 }
@@ -128,13 +134,15 @@ function fromTypedArray(data: ArrayBufferView, dtype: DType | undefined): { memo
   const meant = arrayDTypes[name];
   const length = (data as unknown as ArrayLike<number>).length;
   if (!meant) {
-    if (name === 'DataView') throw new QuantoError('INVALID_ARGUMENT', '[tensor] expected a typed array but got a DataView; wrap its buffer');
-    return { ...pack(Array.from(data as unknown as ArrayLike<number | bigint>), dtype ?? 'float32'), length };
+    if (name === 'DataView')
+      throw new QuantoError('INVALID_ARGUMENT', '[tensor] expected a typed array but got a DataView; wrap its buffer');
+    return { ...pack([...(data as unknown as Iterable<number | bigint>)], dtype ?? 'float32'), length };
   }
   if (name === 'Uint16Array' && (dtype === undefined || !meant.includes(dtype))) {
     throw new QuantoError('INVALID_ARGUMENT', "[tensor] a Uint16Array holds raw bits; pass dtype 'float16' or 'bfloat16'");
   }
-  if (dtype === 'bool') return { memory: Uint8Array.from(data as unknown as ArrayLike<number>, (value) => (value === 0 ? 0 : 1)), dtype, length };
+  if (dtype === 'bool')
+    return { memory: Uint8Array.from(data as unknown as ArrayLike<number>, (value) => (value === 0 ? 0 : 1)), dtype, length };
   return { memory: data, dtype: dtype !== undefined && meant.includes(dtype) ? dtype : meant[0], length };
 }
 

@@ -35,18 +35,19 @@ const matmulOp: Op = {
 
 /** a [..., M, K] x b [..., K, N] with broadcast batch dims; vectors as in PyTorch. Both of one floating-point dtype. */
 export function matmul(a: Tensor, b: Tensor): Tensor {
-  return apply(matmulOp, [a, b], undefined as never);
+  return apply(matmulOp, [a, b], undefined);
 }
 
 /** a [B, M, K] x b [B, K, N]. Named apart because quantized dispatch treats it apart (see lib/qtensor/rules.ts). */
 const bmmOp: Op = { ...matmulOp, name: 'bmm' };
 export function bmm(a: Tensor, b: Tensor): Tensor {
-  return apply(bmmOp, [a, b], undefined as never);
+  return apply(bmmOp, [a, b], undefined);
 }
 
 const linearOp: Op = {
   name: 'linear',
-  forward: ([src, weight, bias]) => Tensor.fromNative(native.linear(src.native, weight.native, (bias as Tensor | undefined)?.native ?? null)),
+  forward: ([src, weight, bias]) =>
+    Tensor.fromNative(native.linear(src.native, weight.native, (bias as Tensor | undefined)?.native ?? null)),
   save: ([src, weight]) => [src, weight],
   vjp: (dy, [src, weight]) => {
     const flat = (tensor: Tensor) => raw.reshape(tensor, [-1, tensor.shape[tensor.ndim - 1]]);
@@ -60,7 +61,7 @@ const linearOp: Op = {
 
 /** src [..., in] x weight [out, in]^T + bias [out]. */
 export function linear(src: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
-  return apply(linearOp, bias ? [src, weight, bias] : [src, weight], undefined as never);
+  return apply(linearOp, bias ? [src, weight, bias] : [src, weight], undefined);
 }
 
 /** int8 [..., M, K] x int8 [..., K, N] -> int32, exact. */

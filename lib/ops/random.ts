@@ -5,7 +5,11 @@ import { Tensor } from '../tensor/tensor';
 
 import type { TensorOptions } from './creation';
 
-function make(draw: (dtype: number, device: number) => ReturnType<typeof native.uniform>, options: TensorOptions, dtype = options.dtype): Tensor {
+function make(
+  draw: (dtype: number, device: number) => ReturnType<typeof native.uniform>,
+  options: TensorOptions,
+  dtype = options.dtype,
+): Tensor {
   const made = Tensor.fromNative(draw(dtypeCode(dtype ?? 'float32'), deviceCode(options.device ?? 'cpu')));
   if (options.requiresGrad === true) made.requiresGrad = true;
   return made;

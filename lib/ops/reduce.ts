@@ -1,5 +1,5 @@
 import { native, ReduceOp } from '../native';
-import { apply, type Op, type Vjp } from '../tensor/op';
+import { type AnyOp, apply, type Op, type Vjp } from '../tensor/op';
 import { Tensor } from '../tensor/tensor';
 
 import * as raw from './raw';
@@ -41,7 +41,7 @@ const extreme: Vjp<Attributes> = (dy, [src, output], { attributes, inputs: [{ sh
   },
 ];
 
-type SaveRule = NonNullable<Op['save']>;
+type SaveRule = NonNullable<AnyOp['save']>;
 const inputAndOutput: SaveRule = ([src], output) => [src, output];
 
 function define(name: keyof typeof ReduceOp, save: SaveRule | undefined, vjp: Vjp<Attributes> | null) {

@@ -34,25 +34,77 @@ const flat: Vjp<Attributes> = (dy) => [() => raw.mul(dy, 0)];
 
 /** Elementwise functions. Integers become float32 in all but neg, abs, sign, square, relu, clamp, round, floor and ceil. */
 export const neg = define('neg', 'nothing', (dy) => [() => raw.neg(dy)]);
-export const abs = define('abs', 'input', times((x) => raw.unary('sign', x)));
+export const abs = define(
+  'abs',
+  'input',
+  times((x) => raw.unary('sign', x)),
+);
 export const sign = define('sign', 'nothing', flat);
-export const square = define('square', 'input', times((x) => raw.mul(x, 2)));
-export const reciprocal = define('reciprocal', 'output', times((y) => raw.neg(raw.unary('square', y))));
-export const exp = define('exp', 'output', times((y) => y));
+export const square = define(
+  'square',
+  'input',
+  times((x) => raw.mul(x, 2)),
+);
+export const reciprocal = define(
+  'reciprocal',
+  'output',
+  times((y) => raw.neg(raw.unary('square', y))),
+);
+export const exp = define(
+  'exp',
+  'output',
+  times((y) => y),
+);
 /** Natural logarithm. */
 export const log = define('log', 'input', (dy, [x]) => [() => raw.div(dy, x)]);
 export const sqrt = define('sqrt', 'output', (dy, [y]) => [() => raw.div(raw.mul(dy, 0.5), y)]);
-export const rsqrt = define('rsqrt', 'output', times((y) => raw.mul(raw.mul(raw.unary('square', y), y), -0.5)));
-export const sin = define('sin', 'input', times((x) => raw.unary('cos', x)));
-export const cos = define('cos', 'input', times((x) => raw.neg(raw.unary('sin', x))));
-export const tanh = define('tanh', 'output', times((y) => raw.binaryReversed('sub', 1, raw.unary('square', y))));
-export const sigmoid = define('sigmoid', 'output', times((y) => raw.mul(y, raw.binaryReversed('sub', 1, y))));
+export const rsqrt = define(
+  'rsqrt',
+  'output',
+  times((y) => raw.mul(raw.mul(raw.unary('square', y), y), -0.5)),
+);
+export const sin = define(
+  'sin',
+  'input',
+  times((x) => raw.unary('cos', x)),
+);
+export const cos = define(
+  'cos',
+  'input',
+  times((x) => raw.neg(raw.unary('sin', x))),
+);
+export const tanh = define(
+  'tanh',
+  'output',
+  times((y) => raw.binaryReversed('sub', 1, raw.unary('square', y))),
+);
+export const sigmoid = define(
+  'sigmoid',
+  'output',
+  times((y) => raw.mul(y, raw.binaryReversed('sub', 1, y))),
+);
 export const relu = define('relu', 'output', (dy, [y]) => [() => raw.mask(dy, raw.binary('gt', y, 0))]);
-const geluErf = define('gelu', 'input', times((x) => raw.unary('geluGrad', x)));
-const geluTanh = define('geluTanh', 'input', times((x) => raw.unary('geluTanhGrad', x)));
+const geluErf = define(
+  'gelu',
+  'input',
+  times((x) => raw.unary('geluGrad', x)),
+);
+const geluTanh = define(
+  'geluTanh',
+  'input',
+  times((x) => raw.unary('geluTanhGrad', x)),
+);
 /** x * sigmoid(x), also called swish. */
-export const silu = define('silu', 'input', times((x) => raw.unary('siluGrad', x)));
-export const erf = define('erf', 'input', times((x) => raw.mul(raw.unary('exp', raw.neg(raw.unary('square', x))), 2 / Math.sqrt(Math.PI))));
+export const silu = define(
+  'silu',
+  'input',
+  times((x) => raw.unary('siluGrad', x)),
+);
+export const erf = define(
+  'erf',
+  'input',
+  times((x) => raw.mul(raw.unary('exp', raw.neg(raw.unary('square', x))), 2 / Math.sqrt(Math.PI))),
+);
 /** To the nearest integer, halves to even. */
 export const round = define('round', 'nothing', flat);
 export const floor = define('floor', 'nothing', flat);

@@ -5,7 +5,7 @@ import { deviceCode } from './device';
 import { dtypeCode } from './dtype';
 import { QuantoError } from './error';
 import { noGrad } from './grad-mode';
-import type { Op } from './op';
+import type { AnyOp } from './op';
 import { tidy } from './scope';
 import { Tensor } from './tensor';
 
@@ -56,7 +56,7 @@ export class GradNode {
   private saved: (Saved | null)[] | null;
 
   constructor(
-    readonly op: Op,
+    readonly op: AnyOp,
     readonly attributes: unknown,
     readonly edges: readonly (GradNode | null)[],
     readonly inputs: readonly TensorMeta[],
@@ -74,7 +74,7 @@ export class GradNode {
       );
     }
     const opened = this.saved.map((saved) => saved?.open() ?? null) as Tensor[];
-    const thunks = this.op.vjp?.(gradient, opened, { attributes: this.attributes, inputs: this.inputs }) ?? [];
+    const thunks = this.op.vjp?.(gradient, opened, { attributes: this.attributes as never, inputs: this.inputs }) ?? [];
     return this.edges.map((edge, i) => (edge && thunks[i] ? fit(thunks[i](), this.inputs[i]) : null));
   }
 
@@ -131,7 +131,10 @@ function reachable(root: GradNode): GradNode[] {
 export function backward(root: Tensor, gradient: Tensor | undefined, retainGraph: boolean): void {
   const start = nodeOf(root);
   if (!start) {
-    throw new QuantoError('AUTOGRAD', '[backward] this tensor has no gradient history: no operand required a gradient, or it was made in noGrad');
+    throw new QuantoError(
+      'AUTOGRAD',
+      '[backward] this tensor has no gradient history: no operand required a gradient, or it was made in noGrad',
+    );
   }
   if (!gradient && root.numel !== 1) {
     throw new QuantoError(

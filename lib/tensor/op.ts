@@ -1,4 +1,4 @@
-import { type GradNode, GradNode as Node, nodeOf, type TensorMeta } from './autograd';
+import { GradNode, nodeOf, type TensorMeta } from './autograd';
 import { isGradEnabled } from './grad-mode';
 import type { Tensor } from './tensor';
 
@@ -16,7 +16,7 @@ export interface VjpContext<A> {
 export type Vjp<A> = (gradient: Tensor, saved: readonly Tensor[], context: VjpContext<A>) => readonly (() => Tensor)[];
 
 /** One op: what it computes on plain tensors, what it saves, and its gradient. An op without a gradient says `vjp: null`. */
-export interface Op<A = never> {
+export interface Op<A = undefined> {
   readonly name: string;
   /** Extra results that only backward reads go in `extras`. */
   readonly forward: (inputs: readonly Tensor[], attributes: A) => Tensor | Result;
@@ -30,6 +30,9 @@ export interface Result {
   readonly extras: readonly Tensor[];
 }
 
+/** An op of any attributes, for tables that only pass them on. */
+export type AnyOp = Op<never>;
+
 /** How an op with a quantized operand is computed; qtensor/rules.ts provides it. */
 export type QuantizedDispatch = <A>(op: Op<A>, inputs: readonly Tensor[], attributes: A) => Tensor | Result;
 
@@ -41,12 +44,14 @@ export function setQuantizedDispatch(dispatch: QuantizedDispatch): void {
 /** Computes an op, quantized where a rule says how, and records it where a gradient is asked for. */
 export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): Tensor {
   const result =
-    quantizedDispatch && inputs.some((input) => input.isQuantized) ? quantizedDispatch(op, inputs, attributes) : op.forward(inputs, attributes);
+    quantizedDispatch && inputs.some((input) => input.isQuantized)
+      ? quantizedDispatch(op, inputs, attributes)
+      : op.forward(inputs, attributes);
   const { output, extras } = 'output' in result ? result : { output: result, extras: [] };
   if (op.vjp && inputs.some((input) => input.requiresGrad) && isGradEnabled()) {
     const saved = op.save?.(inputs, output, extras) ?? [];
     const metas = inputs.map(({ shape, dtype }) => ({ shape, dtype }));
-    output.recordAs(new Node(op as unknown as GradNode['op'], attributes, inputs.map(nodeOf), metas, saved));
+    output.recordAs(new GradNode(op, attributes, inputs.map(nodeOf), metas, saved));
   }
   // The tape has its own references by now.
   for (const extra of extras) extra.dispose();
