@@ -16,6 +16,9 @@ export default defineConfig(
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true, allowArray: true }],
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      // `() => void f()` says that the result is dropped; an overload of its own may carry its own documentation.
+      '@typescript-eslint/no-meaningless-void-operator': 'off',
+      '@typescript-eslint/unified-signatures': 'off',
       // An index may be out of range although its type does not say so.
       '@typescript-eslint/no-unnecessary-condition': 'off',
     },

@@ -34,10 +34,6 @@ fixed_addresses=()
 if [[ $sanitizer == thread ]] && setarch -R true 2>/dev/null; then fixed_addresses=(setarch -R); fi
 
 status=0
-for program in "$out"/test/*_test; do
-  [[ -x $program ]] || continue
-  "${fixed_addresses[@]}" "$program" || status=1
-done
 "${fixed_addresses[@]}" env LD_PRELOAD="$(g++ -print-file-name=$library)" \
   node node_modules/jest/bin/jest.js "${tests[@]}" "$@" --runInBand --testTimeout=1200000 --testPathIgnorePatterns '/test/(meta|examples)/' ||
   status=1
