@@ -13,11 +13,6 @@
 
 namespace quanto::cpu {
 
-// A slot that no file defines stays empty.
-#define KERNEL(name, parameters) __attribute__((weak)) Status name parameters;
-#include "../kernels.def"
-#undef KERNEL
-
 namespace {
 
 const char* unavailable() { return nullptr; }

@@ -114,4 +114,12 @@ inline int64_t elementCount(const View& view) {
   return count;
 }
 
+// A number as a vector of one element.
+inline View atLeast1d(View view) {
+  if (view.ndim > 0) return view;
+  view.ndim = 1;
+  view.shape[0] = view.strides[0] = 1;
+  return view;
+}
+
 }  // namespace quanto::cpu

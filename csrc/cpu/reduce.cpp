@@ -321,14 +321,14 @@ Status reduce(Queue*, int32_t op, const View* src, const View* out, int32_t redu
 
 Status argReduce(Queue*, int32_t op, const View* src, const View* out) {
   const int direction = static_cast<ReduceOp>(op) == ReduceOp::max ? 1 : -1;
-  if (isReal(dtypeOf(*src))) findExtremes<float>(*src, *out, direction);
-  else findExtremes<int64_t>(*src, *out, direction);
+  if (isReal(dtypeOf(*src))) findExtremes<float>(atLeast1d(*src), *out, direction);
+  else findExtremes<int64_t>(atLeast1d(*src), *out, direction);
   return Status::ok;
 }
 
 Status cumsum(Queue*, const View* src, const View* out) {
-  if (isReal(dtypeOf(*src))) accumulate<float, double>(*src, *out);
-  else accumulate<int64_t, int64_t>(*src, *out);
+  if (isReal(dtypeOf(*src))) accumulate<float, double>(atLeast1d(*src), atLeast1d(*out));
+  else accumulate<int64_t, int64_t>(atLeast1d(*src), atLeast1d(*out));
   return Status::ok;
 }
 
