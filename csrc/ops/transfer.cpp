@@ -110,7 +110,10 @@ Tensor moveBytes(const Tensor& src, Device& device) {
 }
 
 Tensor mapFile(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (path.find('\0') != std::string::npos)
+    fail(ErrorCode::IO, "[mapFile] expected a path without zero bytes but got ", path.c_str(), "...");
+  // Without O_NONBLOCK opening a named pipe would wait for a writer.
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) fail(ErrorCode::IO, "[mapFile] cannot open ", path, ": ", std::strerror(errno));
   struct stat status;
   const bool regular = fstat(file, &status) == 0 && S_ISREG(status.st_mode);
