@@ -1,18 +1,23 @@
 #include "common.h"
 
-#include <limits>
+#include <algorithm>
 
 namespace quanto::ops {
 
-Tensor empty(const Shape& shape, DType dtype, Device& device) {
-  int64_t bytes = sizeOf(dtype);
+void checkSize(const char* op, const Shape& shape, int64_t elementBytes) {
+  int64_t bytes = elementBytes;
   for (int64_t dim : shape) {
-    if (dim < 0) fail(ErrorCode::INVALID_ARGUMENT, "[shape] expected sizes of at least 0 but got ", shape.str());
-    // 2^47 bytes are beyond any machine, and far enough from 2^63 that later products cannot wrap.
-    if (dim != 0 && bytes > (int64_t{1} << 47) / dim)
-      fail(ErrorCode::OUT_OF_MEMORY, "[shape] a tensor of shape ", shape.str(), " is larger than any memory");
-    bytes *= dim;
+    if (dim < 0) fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected sizes of at least 0 but got ", shape.str());
+    // Sizes beside a 0 count too: strides are products of them.
+    if (dim != 0 && bytes > kMaxElements / dim)
+      fail(ErrorCode::OUT_OF_MEMORY, "[", op, "] a tensor of shape ", shape.str(), " is larger than any memory");
+    bytes *= std::max<int64_t>(dim, 1);
   }
+}
+
+Tensor empty(const Shape& shape, DType dtype, Device& device) {
+  checkSize("shape", shape, sizeOf(dtype));
+  const int64_t bytes = shape.numel() * sizeOf(dtype);
   return Tensor(Ref<Storage>(new Storage(*Environment::current().account, device, bytes)), shape, dtype);
 }
 
@@ -80,6 +85,11 @@ void requireDType(const char* op, const char* name, const Tensor& tensor, DType 
   if (tensor.dtype() != dtype)
     fail(ErrorCode::DTYPE_MISMATCH, "[", op, "] expected ", name, " of dtype ", info(dtype).name, " but got ", info(tensor.dtype()).name,
          "; convert it with .to('", info(dtype).name, "')");
+}
+
+void requireShape(const char* op, const char* name, const Tensor& tensor, const Shape& shape) {
+  if (!(tensor.shape() == shape))
+    fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected ", name, " of shape ", shape.str(), " but got ", tensor.shape().str());
 }
 
 void requireStrided(const char* op, const Tensor& tensor) {

@@ -7,6 +7,12 @@
 
 namespace quanto::ops {
 
+// Largest product of a tensor's sizes other than 0, in elements and in bytes: beyond any machine, and far enough from 2^63 that products
+// of sizes, strides and counts cannot wrap.
+inline constexpr int64_t kMaxElements = int64_t{1} << 47;
+// Throws for negative sizes (INVALID_ARGUMENT) and for shapes beyond kMaxElements (OUT_OF_MEMORY).
+void checkSize(const char* op, const Shape& shape, int64_t elementBytes = 1);
+
 Tensor empty(const Shape& shape, DType dtype, Device& device);
 inline Tensor empty(const Shape& shape, const Tensor& like) { return empty(shape, like.dtype(), like.device()); }
 inline Tensor emptyLike(const Tensor& like) { return empty(like.shape(), like.dtype(), like.device()); }
@@ -28,9 +34,17 @@ inline DType realDType(DType dtype) { return isReal(dtype) ? dtype : DType::floa
 
 // Negative axes count from the end; throws INVALID_ARGUMENT.
 int wrapAxis(const char* op, int64_t axis, int ndim);
+// A 0-d tensor as one of shape [1].
+inline Tensor atLeast1d(const Tensor& src) { return src.ndim() > 0 ? src : src.as({1}, {1}); }
+// `shape` with another size along one axis.
+inline Shape withSize(Shape shape, int axis, int64_t size) {
+  shape[axis] = size;
+  return shape;
+}
 
 void requireReal(const char* op, const char* name, const Tensor& tensor);
 void requireDType(const char* op, const char* name, const Tensor& tensor, DType dtype);
+void requireShape(const char* op, const char* name, const Tensor& tensor, const Shape& shape);
 // Packed weights are opaque to everything but linear layers and unpackWeight.
 void requireStrided(const char* op, const Tensor& tensor);
 
