@@ -140,6 +140,17 @@ Tensor select(const Tensor& src, int64_t axisGiven, int64_t index) {
   return src.as(shape, strides, src.offset() + position * src.stride(axis));
 }
 
+Tensor moveAxis(const Tensor& src, int from, int to) {
+  Shape shape, strides;
+  for (int i = 0; i < src.ndim(); ++i) {
+    // Where the axis at place i of the result comes from.
+    const int axis = i == to ? from : i - (i > to) + (i - (i > to) >= from);
+    shape.push(src.dim(axis));
+    strides.push(src.stride(axis));
+  }
+  return src.as(shape, strides);
+}
+
 Tensor alias(const Tensor& src) { return src; }
 
 Tensor cat(const std::vector<Tensor>& tensors, int64_t axisGiven) {

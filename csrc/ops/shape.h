@@ -14,6 +14,8 @@ Tensor expand(const Tensor& src, const Shape& shape);
 // Elements start, start + step, ... below end along an axis; step >= 1. Bounds are clamped as in Python.
 Tensor slice(const Tensor& src, int64_t axis, int64_t start, int64_t end, int64_t step);
 Tensor select(const Tensor& src, int64_t axis, int64_t index);
+// The axis `from` (counted from 0) moved to the place `to`; the others keep their order.
+Tensor moveAxis(const Tensor& src, int from, int to);
 // A new handle on the same view.
 Tensor alias(const Tensor& src);
 

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <vector>
+
+#include "common.h"
+
+namespace quanto::ops {
+
+// Over one axis of a floating-point tensor. The backward forms take the gradient and the forward result.
+Tensor softmax(const Tensor& src, int64_t axis);
+Tensor logSoftmax(const Tensor& src, int64_t axis);
+Tensor softmaxBackward(const Tensor& dout, const Tensor& out, int64_t axis);
+Tensor logSoftmaxBackward(const Tensor& dout, const Tensor& out, int64_t axis);
+
+// Normalizes the last `normalizedDims` dims, whose shape weight and bias have. Returns out, and mean and rstd (float32, one for each row)
+// for the backward pass.
+std::vector<Tensor> layerNorm(const Tensor& src, const std::optional<Tensor>& weight, const std::optional<Tensor>& bias,
+                              int64_t normalizedDims, double eps);
+// dsrc, dweight, dbias; the last two in the weight's shape and dtype, or of shape [0] where there is no weight.
+std::vector<Tensor> layerNormBackward(const Tensor& dout, const Tensor& src, const std::optional<Tensor>& weight, const Tensor& mean,
+                                      const Tensor& rstd, int64_t normalizedDims);
+// Over the last dim, Zhang and Sennrich 2019. Returns out and rstd.
+std::vector<Tensor> rmsNorm(const Tensor& src, const std::optional<Tensor>& weight, double eps);
+// dsrc, dweight
+std::vector<Tensor> rmsNormBackward(const Tensor& dout, const Tensor& src, const std::optional<Tensor>& weight, const Tensor& rstd);
+
+}  // namespace quanto::ops
