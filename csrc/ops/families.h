@@ -2,9 +2,16 @@
 #pragma once
 
 #include "binary.h"
+#include "conv.h"
 #include "creation.h"
+#include "index.h"
 #include "inspect.h"
 #include "matmul.h"
+#include "norm.h"
+#include "optimizer.h"
+#include "quantize.h"
+#include "random.h"
+#include "reduce.h"
 #include "shape.h"
 #include "transfer.h"
 #include "unary.h"

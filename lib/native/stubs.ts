@@ -173,7 +173,133 @@ export interface Native {
   readonly copyInPlace: (dst: NativeTensor, src: NativeTensor) => void;
   readonly fillInPlace: (dst: NativeTensor, value: number) => void;
   readonly viewBytes: (src: NativeTensor, byteOffset: number, dtype: DTypeCode, shape: readonly number[]) => NativeTensor;
+  readonly reduce: (op: number, src: NativeTensor, axes: readonly number[], keepdim: boolean, correction: number) => NativeTensor;
+  readonly argReduce: (op: number, src: NativeTensor, axis: number, keepdim: boolean) => NativeTensor;
+  readonly cumsum: (src: NativeTensor, axis: number) => NativeTensor;
+  readonly uniform: (shape: readonly number[], low: number, high: number, dtype: DTypeCode, device: DeviceCode) => NativeTensor;
+  readonly normal: (shape: readonly number[], mean: number, deviation: number, dtype: DTypeCode, device: DeviceCode) => NativeTensor;
+  readonly randint: (low: number, high: number, shape: readonly number[], dtype: DTypeCode, device: DeviceCode) => NativeTensor;
+  readonly manualSeed: (seed: number) => void;
+  readonly gather: (src: NativeTensor, axis: number, index: NativeTensor) => NativeTensor;
+  readonly scatterAdd: (src: NativeTensor, axis: number, index: NativeTensor, updates: NativeTensor) => NativeTensor;
+  readonly indexSelect: (src: NativeTensor, axis: number, index: NativeTensor) => NativeTensor;
+  readonly indexAdd: (src: NativeTensor, axis: number, index: NativeTensor, updates: NativeTensor) => NativeTensor;
+  readonly embedding: (weight: NativeTensor, index: NativeTensor) => NativeTensor;
+  readonly embeddingBackward: (dout: NativeTensor, index: NativeTensor, rows: number) => NativeTensor;
+  readonly topk: (src: NativeTensor, k: number, axis: number, largest: boolean) => NativeTensor[];
+  readonly triangular: (src: NativeTensor, diagonal: number, upper: boolean) => NativeTensor;
+  readonly softmax: (src: NativeTensor, axis: number) => NativeTensor;
+  readonly logSoftmax: (src: NativeTensor, axis: number) => NativeTensor;
+  readonly softmaxBackward: (dout: NativeTensor, out: NativeTensor, axis: number) => NativeTensor;
+  readonly logSoftmaxBackward: (dout: NativeTensor, out: NativeTensor, axis: number) => NativeTensor;
+  readonly layerNorm: (
+    src: NativeTensor,
+    weight: NativeTensor | null,
+    bias: NativeTensor | null,
+    normalizedDims: number,
+    eps: number,
+  ) => NativeTensor[];
+  readonly layerNormBackward: (
+    dout: NativeTensor,
+    src: NativeTensor,
+    weight: NativeTensor | null,
+    mean: NativeTensor,
+    rstd: NativeTensor,
+    normalizedDims: number,
+  ) => NativeTensor[];
+  readonly rmsNorm: (src: NativeTensor, weight: NativeTensor | null, eps: number) => NativeTensor[];
+  readonly rmsNormBackward: (dout: NativeTensor, src: NativeTensor, weight: NativeTensor | null, rstd: NativeTensor) => NativeTensor[];
+  readonly conv2d: (
+    src: NativeTensor,
+    weight: NativeTensor,
+    bias: NativeTensor | null,
+    stride: readonly number[],
+    padding: readonly number[],
+    dilation: readonly number[],
+    groups: number,
+  ) => NativeTensor;
+  readonly conv2dBackwardInput: (
+    dout: NativeTensor,
+    weight: NativeTensor,
+    srcShape: readonly number[],
+    stride: readonly number[],
+    padding: readonly number[],
+    dilation: readonly number[],
+    groups: number,
+  ) => NativeTensor;
+  readonly conv2dBackwardWeight: (
+    dout: NativeTensor,
+    src: NativeTensor,
+    weightShape: readonly number[],
+    stride: readonly number[],
+    padding: readonly number[],
+    dilation: readonly number[],
+    groups: number,
+  ) => NativeTensor;
+  readonly maxPool2d: (
+    src: NativeTensor,
+    kernel: readonly number[],
+    stride: readonly number[],
+    padding: readonly number[],
+    dilation: readonly number[],
+  ) => NativeTensor[];
+  readonly maxPool2dBackward: (dout: NativeTensor, indices: NativeTensor, srcShape: readonly number[]) => NativeTensor;
+  readonly avgPool2d: (
+    src: NativeTensor,
+    kernel: readonly number[],
+    stride: readonly number[],
+    padding: readonly number[],
+    countIncludePad: boolean,
+  ) => NativeTensor;
+  readonly avgPool2dBackward: (
+    dout: NativeTensor,
+    srcShape: readonly number[],
+    kernel: readonly number[],
+    stride: readonly number[],
+    padding: readonly number[],
+    countIncludePad: boolean,
+  ) => NativeTensor;
+  readonly adaptiveAvgPool2d: (src: NativeTensor, outputSize: readonly number[]) => NativeTensor;
+  readonly adaptiveAvgPool2dBackward: (dout: NativeTensor, srcShape: readonly number[]) => NativeTensor;
+  readonly quantize: (src: NativeTensor, scale: NativeTensor, dtype: DTypeCode) => NativeTensor;
+  readonly dequantize: (codes: NativeTensor, scale: NativeTensor) => NativeTensor;
+  readonly absmaxScale: (src: NativeTensor, axes: readonly number[], qmax: number) => NativeTensor;
+  readonly sgdStep: (
+    parameter: NativeTensor,
+    gradient: NativeTensor,
+    momentumBuffer: NativeTensor | null,
+    learningRate: number,
+    momentum: number,
+    dampening: number,
+    weightDecay: number,
+    nesterov: boolean,
+    first: boolean,
+  ) => void;
+  readonly adamStep: (
+    parameter: NativeTensor,
+    gradient: NativeTensor,
+    firstMoment: NativeTensor,
+    secondMoment: NativeTensor,
+    learningRate: number,
+    beta1: number,
+    beta2: number,
+    eps: number,
+    weightDecay: number,
+    decoupled: boolean,
+    step: number,
+  ) => void;
+  readonly adadeltaStep: (
+    parameter: NativeTensor,
+    gradient: NativeTensor,
+    squareAverage: NativeTensor,
+    deltaAverage: NativeTensor,
+    learningRate: number,
+    rho: number,
+    eps: number,
+    weightDecay: number,
+  ) => void;
   readonly mapFile: (path: string) => NativeTensor;
+  readonly readFile: (descriptor: number, position: number, bytes: number) => NativeTensor;
   readonly fromBytes: (bytes: ArrayBufferView, dtype: DTypeCode, shape: readonly number[], device: DeviceCode) => NativeTensor;
   readonly shapeOf: (tensor: NativeTensor) => readonly number[];
   readonly stridesOf: (tensor: NativeTensor) => readonly number[];
