@@ -10,13 +10,13 @@ import * as raw from './raw';
 export type Operand = Tensor | number;
 
 /** An op whose second operand is the number `scalar`, unless there are two tensors; `reversed` puts the number first. */
-interface Attributes {
+export interface BinaryAttributes {
   readonly scalar: number | null;
   readonly reversed: boolean;
 }
 
 /** Ops of two tensors, by name; each is the row of csrc/binary.def of that name. */
-export const binaryOps: Record<string, Op<Attributes>> = {};
+export const binaryOps: Record<string, Op<BinaryAttributes>> = {};
 
 interface Gradient {
   /** Whether the gradient reads the operands, or the output as well. */
@@ -26,7 +26,7 @@ interface Gradient {
 }
 
 /** The operands in order, from the tensors and the number of a call. */
-function operandsOf(tensors: readonly Tensor[], { scalar, reversed }: Attributes): readonly [Operand, Operand] {
+function operandsOf(tensors: readonly Tensor[], { scalar, reversed }: BinaryAttributes): readonly [Operand, Operand] {
   if (scalar === null) return [tensors[0], tensors[1]];
   return reversed ? [scalar, tensors[0]] : [tensors[0], scalar];
 }
@@ -38,7 +38,7 @@ function compute(name: keyof typeof BinaryOp, a: Operand, b: Operand): Tensor {
 }
 
 function define(name: keyof typeof BinaryOp, gradient: Gradient | null): (a: Operand, b: Operand) => Tensor {
-  const vjp: Vjp<Attributes> | null =
+  const vjp: Vjp<BinaryAttributes> | null =
     gradient &&
     ((dy, saved, { attributes }) => {
       const [a, b] = operandsOf(saved, attributes);
@@ -46,7 +46,7 @@ function define(name: keyof typeof BinaryOp, gradient: Gradient | null): (a: Ope
       if (attributes.scalar === null) return both;
       return [both[attributes.reversed ? 1 : 0]];
     });
-  const op: Op<Attributes> = {
+  const op: Op<BinaryAttributes> = {
     name,
     forward: (tensors, attributes) => compute(name, ...operandsOf(tensors, attributes)),
     save: (tensors, output) =>

@@ -168,7 +168,10 @@ export function tensor(data: NestedArray | ArrayBufferView, options: TensorOptio
   }
   const bytes = native.fromBytes(source.memory, dtypeCode(source.dtype), options.shape ?? shape, deviceCode(device));
   const wanted = options.dtype ?? source.dtype;
-  return finish(Tensor.fromNative(wanted === source.dtype ? bytes : native.toDType(bytes, dtypeCode(wanted))), options);
+  const made = Tensor.fromNative(wanted === source.dtype ? bytes : native.toDType(bytes, dtypeCode(wanted)));
+  // Scales are made this way, and two scales can be told to be equal only by values that the host knows.
+  if (source.memory instanceof Float32Array && source.memory.length === 1 && wanted === 'float32') made.setHostValue(source.memory[0]);
+  return finish(made, options);
 }
 
 /** A tensor from its row-major little-endian bytes, which are copied. */

@@ -6,6 +6,8 @@ import { native, type NativeTensor } from '../native';
  */
 export class Handle {
   private references = 1;
+  /** The value of a one-element tensor, where the host knows it, and the version of the contents that it was true for. */
+  known: { readonly value: number; readonly version: number } | undefined;
 
   constructor(readonly native: NativeTensor) {}
 

@@ -61,6 +61,18 @@ export class Tensor {
     return (tensor.#handle as Handle).retain();
   }
 
+  /** @internal The value of a one-element tensor as far as it is known without reading the device. */
+  get hostValue(): number | undefined {
+    const known = this.#handle?.known;
+    return known && native.versionOf(this.native) === known.version ? known.value : undefined;
+  }
+
+  /** @internal Notes a value that was written or read, as its dtype holds it. */
+  setHostValue(value: number): this {
+    if (this.#handle) this.#handle.known = { value, version: native.versionOf(this.native) };
+    return this;
+  }
+
   /** @internal Takes over the contents of another tensor and keeps its own identity: how a module changes dtype or device in place. */
   replaceBy(other: Tensor): void {
     const handle = Tensor.handleOf(other);

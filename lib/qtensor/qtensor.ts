@@ -1,0 +1,146 @@
+import { native, type NativeTensor } from '../native';
+import type { Device } from '../tensor/device';
+import type { DType, TypedArray } from '../tensor/dtype';
+import { apply, type Op } from '../tensor/op';
+import { Tensor, type TensorRole } from '../tensor/tensor';
+
+import { countFallback } from './fallbacks';
+import type { QType } from './qtype';
+
+/** Which dim of the values has a scale of its own: the first, the last, or none (one scale for all). */
+export type QAxis = 0 | -1 | null;
+
+/** A module whose output a calibration may keep quantized, if whoever consumes it takes integers. */
+export interface Producer {
+  outputRequired: boolean;
+}
+
+/** The tensors that a quantized tensor is made of. Move, clone, compare, print and save follow from this declaration. */
+export interface QTensorParts {
+  /** Integer or float8 codes in the shape of the values; a weight's may be packed for its device's GEMM. */
+  codes: Tensor;
+  /** Floats, one or one for each index along `axis`, in a shape that broadcasts to the values. */
+  scale: Tensor;
+}
+
+/** State-dict names of the parts. */
+export const partKeys: Readonly<Record<keyof QTensorParts, string>> = { codes: '_data', scale: '_scale' };
+
+/**
+ * A tensor of low-precision codes with a scale: value = scale * code. `dtype` is the scale's, and `data()` gives the values.
+ * Ops on it follow the table in rules.ts; without a row there they run on the dequantized values.
+ */
+export abstract class QTensor extends Tensor {
+  override role: TensorRole = null;
+  /** @internal The module that made this activation, for calibration. */
+  producer: Producer | null = null;
+
+  constructor(
+    readonly qtype: QType,
+    readonly axis: QAxis,
+    /** @internal As stored: the codes may be packed. */
+    readonly stored: Readonly<QTensorParts>,
+  ) {
+    super(null);
+  }
+
+  /** The same kind of tensor from other parts. */
+  protected abstract rebuild(parts: QTensorParts, axis: QAxis): this;
+
+  /** Scale and codes are mapped one by one into a tensor of the same kind. */
+  mapParts(map: (part: Tensor, name: keyof QTensorParts) => Tensor, axis: QAxis = this.axis): this {
+    return this.rebuild({ codes: map(this.stored.codes, 'codes'), scale: map(this.stored.scale, 'scale') }, axis);
+  }
+
+  /** The codes in row-major layout; unpacked here if they are stored packed. */
+  get codes(): Tensor {
+    const { codes } = this.stored;
+    return native.isPacked(codes.native) ? this.unpackedCodes() : codes;
+  }
+
+  private unpackedCodes(): Tensor {
+    return Tensor.fromNative(native.reshape(native.unpackWeight(this.stored.codes.native), this.shape));
+  }
+
+  get scale(): Tensor {
+    return this.stored.scale;
+  }
+
+  override get isQuantized(): true {
+    return true;
+  }
+
+  override get shape(): readonly number[] {
+    return this.stored.codes.shape;
+  }
+
+  override get dtype(): DType {
+    return this.stored.scale.dtype;
+  }
+
+  override get device(): Device {
+    return this.stored.codes.device;
+  }
+
+  override get isDisposed(): boolean {
+    return this.stored.codes.isDisposed;
+  }
+
+  /** What reaches a native op without a rule: the values, counted as a fallback. */
+  override get native(): NativeTensor {
+    countFallback('native');
+    return this.values().native;
+  }
+
+  override parts(): readonly Tensor[] {
+    return [this.stored.codes, this.stored.scale];
+  }
+
+  override share(): this {
+    return this.mapParts((part) => part.share());
+  }
+
+  override dispose(): void {
+    for (const part of this.parts()) part.dispose();
+  }
+
+  /** @internal scale * codes, without recording. */
+  values(): Tensor {
+    return Tensor.fromNative(native.dequantize(this.codes.native, this.scale.native));
+  }
+
+  /** The values as a float tensor; the gradient passes straight through. */
+  override dequantize(): Tensor {
+    return apply(dequantizeOp, [this], undefined);
+  }
+
+  override async data(): Promise<TypedArray> {
+    return this.values().data();
+  }
+
+  override dataSync(): TypedArray {
+    return this.values().dataSync();
+  }
+
+  override async bytes(): Promise<Uint8Array> {
+    return this.values().bytes();
+  }
+
+  override bytesSync(): Uint8Array {
+    return this.values().bytesSync();
+  }
+}
+
+/** @internal */
+export const dequantizeOp: Op = {
+  name: 'dequantize',
+  forward: ([src]) => (src instanceof QTensor ? src.values() : src.share()),
+  vjp: (dy) => [() => dy],
+};
+
+/** 8-bit codes, integer or float8, with a scale. */
+export class QBytesTensor extends QTensor {
+  protected override rebuild(parts: QTensorParts, axis: QAxis): this {
+    return new QBytesTensor(this.qtype, axis, parts) as this;
+  }
+}

@@ -1,0 +1,216 @@
+// How ops act on quantized tensors: one row an op. An op without a row, or whose rule declines, runs on the dequantized values and is
+// counted. The rows follow Quanto's table for activations and weights; where it is wrong, the row is right and says so.
+import { native } from '../native';
+import type { BinaryAttributes } from '../ops/binary';
+import * as raw from '../ops/raw';
+import { type AnyOp, type Op, type Result, setQuantizedDispatch } from '../tensor/op';
+import { Tensor } from '../tensor/tensor';
+
+import { countFallback } from './fallbacks';
+import { QBytesTensor, QTensor } from './qtensor';
+import { sameScale } from './scale';
+
+/** One call of an op with a quantized operand. */
+interface Call {
+  readonly op: AnyOp;
+  readonly inputs: readonly Tensor[];
+  readonly attributes: unknown;
+  /** The op on other operands, as it runs on plain tensors. */
+  readonly run: (inputs: readonly Tensor[]) => Tensor;
+}
+
+/** The result, or null: the rule does not cover these operands. */
+type Rule = (call: Call) => Tensor | null;
+
+/** A per-tensor quantized tensor: what activations are. */
+function activation(tensor: Tensor | undefined): QBytesTensor | null {
+  return tensor instanceof QBytesTensor && tensor.axis === null ? tensor : null;
+}
+
+function isInt8(tensor: QTensor): boolean {
+  return tensor.qtype.dtype === 'int8';
+}
+
+/** The same codes under another scale, or other codes under the same; the module that made them stays known. */
+function derive(from: QBytesTensor, parts: { codes?: Tensor; scale?: Tensor }): QBytesTensor {
+  const derived = from.mapParts((part, name) => parts[name] ?? part.share());
+  derived.producer = from.producer;
+  return derived;
+}
+
+/** Calibration learns that integers were wanted. */
+function consume(...tensors: readonly Tensor[]): void {
+  for (const tensor of tensors) if (tensor instanceof QTensor && tensor.producer) tensor.producer.outputRequired = true;
+}
+
+/** Moves codes around; the scale stays. */
+const dataOnly: Rule = ({ inputs, run }) => {
+  const src = activation(inputs[0]);
+  return src && derive(src, { codes: run([src.codes]) });
+};
+
+/** The same for functions of the value that commute with a positive scale on integers. */
+const integerDataOnly: Rule = (call) => {
+  const src = activation(call.inputs[0]);
+  return src && isInt8(src) ? dataOnly(call) : null;
+};
+
+/** A transposed weight keeps its scales along the other axis. */
+const transposed: Rule = (call) => {
+  const [src] = call.inputs;
+  if (!(src instanceof QBytesTensor) || src.axis === null || src.ndim !== 2) return dataOnly(call);
+  return src.mapParts((part, name) => call.run([name === 'codes' ? src.codes : part]), src.axis === 0 ? -1 : 0);
+};
+
+/** Codes and scales alike: copies. */
+const everyPart: Rule = ({ inputs: [src], run }) =>
+  src instanceof QBytesTensor ? src.mapParts((part, name) => (name === 'codes' ? copyCodes(src, part) : run([part]))) : null;
+
+function copyCodes(src: QTensor, part: Tensor): Tensor {
+  return native.isPacked(part.native) ? Tensor.fromNative(native.clone(part.native)) : Tensor.fromNative(native.clone(src.codes.native));
+}
+
+/** Multiplication and division by a positive number change the scale. */
+const scaleOnly: Rule = ({ inputs, attributes, run }) => {
+  const { scalar, reversed } = attributes as BinaryAttributes;
+  const src = inputs.map(activation).find((input) => input !== null);
+  if (!src) return null;
+  // A negative factor would make the scale negative, and relu and comparisons on codes need a positive one.
+  const factor = scalar ?? inputs.find((input) => input !== src && input.ndim === 0 && !input.isQuantized)?.hostValue ?? 0;
+  if (!(factor > 0) || !Number.isFinite(factor) || reversed) return null;
+  const scale = run(inputs.map((input) => (input === src ? src.scale : input)));
+  return derive(src, { scale: raw.cast(scale, src.scale.dtype) });
+};
+
+/** Multiplication is commutative, so its number may stand first. */
+const scaleOnlyEitherSide: Rule = (call) =>
+  scaleOnly({ ...call, attributes: { ...(call.attributes as BinaryAttributes), reversed: false } });
+
+/** Division keeps its order: number / tensor and tensor / quantized tensor run in float. */
+const scaleOnlyDividend: Rule = (call) => (activation(call.inputs[0]) ? scaleOnly(call) : null);
+
+/** -(-128) does not fit in int8: it saturates to 127 here, where the original wraps around to -128. */
+const negate: Rule = (call) => {
+  const src = activation(call.inputs[0]);
+  if (!src || !isInt8(src)) return null;
+  return derive(src, { codes: call.run([raw.binary('maximum', src.codes, -127)]) });
+};
+
+/** Two activations of one qtype and one scale, joined by their codes. As in the original, three or more are joined in float. */
+const joinSameScale: Rule = ({ op, inputs, run }) => {
+  const [a, b] = inputs.map((input) => activation(input));
+  if (inputs.length !== 2 || !a || !b || a.qtype !== b.qtype || !sameScale(a.scale, b.scale)) return null;
+  if (op.name === 'cat' && !isInt8(a)) return null;
+  const joined = derive(a, { codes: run([a.codes, b.codes]) });
+  // One mark cannot stand for two producers: both count as wanted.
+  if (b.producer !== a.producer) {
+    consume(a, b);
+    joined.producer = null;
+  }
+  return joined;
+};
+
+/** Comparisons of codes, where one positive scale orders them as it orders the values. */
+const compareSameScale: Rule = ({ inputs, run }) => {
+  const [a, b] = inputs.map((input) => activation(input));
+  return a && b && isInt8(a) && isInt8(b) && sameScale(a.scale, b.scale) ? run([a.codes, b.codes]) : null;
+};
+
+/** A float result quantized again, with a scale that is known beforehand. */
+function requantized(values: Tensor, like: QBytesTensor, scale: Tensor): QBytesTensor {
+  const codes = Tensor.fromNative(native.quantize(values.native, scale.native, native.dtypeOf(like.codes.native)));
+  return new QBytesTensor(like.qtype, null, { codes, scale });
+}
+
+/** Probabilities lie in [0, 1], so 1 is the largest code. */
+const requantizeUnit: Rule = ({ inputs, run }) => {
+  const src = activation(inputs[0]);
+  if (!src) return null;
+  const scale = raw.add(raw.mul(src.scale, 0), 1 / src.qtype.qmax);
+  return requantized(run([src.values()]), src, raw.reshape(scale, []));
+};
+
+/** `where` keeps the scale of its second operand; the original raises when the third is quantized too. */
+const requantizeWhere: Rule = ({ inputs: [condition, a, b], run }) => {
+  const src = activation(a);
+  if (!src || condition.isQuantized) return null;
+  const other = b instanceof QTensor ? b.values() : b;
+  return requantized(run([condition, src.values(), other]), src, src.scale.share());
+};
+
+/** int8 x int8 -> int32, scaled to float; exact up to the two scales. */
+const integerMatmul: Rule = ({ inputs }) => {
+  const [a, b] = inputs.map((input) => activation(input));
+  if (!a || !b || !isInt8(a) || !isInt8(b)) return null;
+  consume(a, b);
+  const sums = raw.cast(Tensor.fromNative(native.intMatmul(a.codes.native, b.codes.native)), a.dtype);
+  return raw.mul(sums, raw.mul(a.scale, b.scale));
+};
+
+/** Linear layers: integers on both sides, or an int8 weight under float activations. */
+const quantizedLinear: Rule = ({ inputs }) => {
+  const [src, weight, bias] = inputs as readonly [Tensor, Tensor, Tensor | undefined];
+  if (!(weight instanceof QBytesTensor) || !isInt8(weight) || weight.axis === -1 || bias?.isQuantized) return null;
+  const { codes, scale } = weight.stored;
+  const biasHandle = bias?.native ?? null;
+  if (src instanceof QTensor) {
+    const quantized = activation(src);
+    if (!quantized || !isInt8(quantized)) return null;
+    consume(quantized);
+    return Tensor.fromNative(native.linearInt8(quantized.codes.native, quantized.scale.native, codes.native, scale.native, biasHandle));
+  }
+  return Tensor.fromNative(native.linearWeightOnly(src.native, codes.native, scale.native, biasHandle));
+};
+
+const rules: Readonly<Record<string, Rule>> = {
+  dequantize: ({ inputs: [src] }) => (src as QTensor).values(),
+  // views and copies
+  view: dataOnly,
+  reshape: dataOnly,
+  flatten: dataOnly,
+  expand: dataOnly,
+  permute: dataOnly,
+  transpose: transposed,
+  t: transposed,
+  select: dataOnly,
+  slice: dataOnly,
+  unsqueeze: dataOnly,
+  contiguous: dataOnly,
+  clone: everyPart,
+  cat: joinSameScale,
+  stack: joinSameScale,
+  // elementwise
+  relu: integerDataOnly,
+  neg: negate,
+  mul: scaleOnlyEitherSide,
+  div: scaleOnlyDividend,
+  lt: compareSameScale,
+  le: compareSameScale,
+  gt: compareSameScale,
+  ge: compareSameScale,
+  where: requantizeWhere,
+  softmax: requantizeUnit,
+  // products
+  bmm: integerMatmul,
+  matmul: integerMatmul,
+  linear: quantizedLinear,
+};
+
+/** Names of the ops that have a rule. */
+export const quantizedOps: readonly string[] = Object.keys(rules);
+
+function dispatch<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): Tensor | Result {
+  const run = (operands: readonly Tensor[]) => {
+    const result = op.forward(operands, attributes);
+    return 'output' in result ? result.output : result;
+  };
+  const ruled = (rules as Partial<Record<string, Rule>>)[op.name]?.({ op, inputs, attributes, run });
+  if (ruled) return ruled;
+  countFallback(op.name);
+  return op.forward(
+    inputs.map((input) => (input instanceof QTensor ? input.values() : input)),
+    attributes,
+  );
+}
+
+setQuantizedDispatch(dispatch);
