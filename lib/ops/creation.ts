@@ -107,7 +107,7 @@ function pack(values: readonly (number | bigint | boolean)[], dtype: DType): { m
   });
   if (dtype === 'int64') return { memory: BigInt64Array.from(integers), dtype };
   const arrays = { int8: Int8Array, uint8: Uint8Array, int32: Int32Array };
-  return { memory: arrays[dtype as keyof typeof arrays].from(integers, Number), dtype };
+  return { memory: new arrays[dtype as keyof typeof arrays](integers.map(Number)), dtype };
 }
 
 function guessDType(values: readonly (number | bigint | boolean)[]): DType {
