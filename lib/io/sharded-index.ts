@@ -78,6 +78,11 @@ export function shardName(stem: string, index: number, count: number): string {
   return `${stem}-${digits(index + 1)}-of-${digits(count)}.safetensors`;
 }
 
+/** Whether a file's name says that it holds a part of a model only. */
+export function isShardName(name: string): boolean {
+  return /-\d+-of-\d+\.safetensors$/.test(name);
+}
+
 /** The index as JSON text, sorted by tensor name as Hugging Face libraries write it. */
 export function encodeIndex(weightMap: ReadonlyMap<string, string>, totalBytes: number): string {
   const members = [...weightMap]

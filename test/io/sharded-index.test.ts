@@ -1,4 +1,4 @@
-import { encodeIndex, groupByShard, parseIndex, planShards, shardName } from '../../lib/io/sharded-index';
+import { encodeIndex, groupByShard, isShardName, parseIndex, planShards, shardName } from '../../lib/io/sharded-index';
 
 const parse = (text: string | Uint8Array): Map<string, string> => parseIndex(Buffer.from(text), 'i.json');
 
@@ -65,6 +65,8 @@ test.each([
 
 test('names shards as Hugging Face libraries do', () => {
   expect(shardName('model', 0, 12)).toBe('model-00001-of-00012.safetensors');
+  expect(isShardName(shardName('model', 0, 12))).toBe(true);
+  expect(isShardName('model.safetensors')).toBe(false);
 });
 
 test('what is written is read back, and equals json.dumps(indent=2, sort_keys=True) of Python', () => {
