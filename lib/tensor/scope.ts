@@ -17,22 +17,29 @@ export function keep<T extends Tensor>(tensor: T): T {
   return tensor;
 }
 
-/** Tensors inside a result: arrays, Maps and plain objects are searched, deeper objects are not. */
-function collect(value: unknown, found: Set<Tensor>, isTensor: (value: unknown) => value is Tensor): void {
-  if (typeof value !== 'object' || value === null) return;
-  if (isTensor(value)) {
-    for (const part of value.parts()) found.add(part);
-    return;
-  }
-  if (Array.isArray(value) || value instanceof Map || value instanceof Set) {
-    for (const item of value.values()) collect(item, found, isTensor);
-    return;
-  }
-  const prototype: unknown = Object.getPrototypeOf(value);
-  // Objects of another realm have another Object.prototype; theirs has no prototype either.
-  if (prototype === null || Object.getPrototypeOf(prototype) === null) {
-    for (const item of Object.values(value)) collect(item, found, isTensor);
-  }
+/** The plain tensors inside a value: arrays, Maps, Sets and plain objects are searched, deeper objects are not. */
+export function tensorsIn(value: unknown): Set<Tensor> {
+  const found = new Set<Tensor>();
+  const seen = new Set<unknown>();
+  const visit = (item: unknown): void => {
+    if (typeof item !== 'object' || item === null || seen.has(item)) return;
+    seen.add(item);
+    if (isTensor(item)) {
+      for (const part of item.parts()) found.add(part);
+      return;
+    }
+    if (Array.isArray(item) || item instanceof Map || item instanceof Set) {
+      for (const inner of item.values()) visit(inner);
+      return;
+    }
+    const prototype: unknown = Object.getPrototypeOf(item);
+    // Objects of another realm have another Object.prototype; theirs has no prototype either.
+    if (prototype === null || Object.getPrototypeOf(prototype) === null) {
+      for (const inner of Object.values(item)) visit(inner);
+    }
+  };
+  visit(value);
+  return found;
 }
 
 let isTensor: (value: unknown) => value is Tensor;
@@ -63,8 +70,7 @@ export function tidy<R>(body: () => R): R {
       '[tidy] expected a synchronous function but got one that returns a promise; call tidy inside it, around the synchronous parts',
     );
   }
-  const survivors = new Set<Tensor>();
-  collect(result, survivors, isTensor);
+  const survivors = tensorsIn(result);
   for (const tensor of made) {
     if (tensor.kept) continue;
     if (survivors.has(tensor)) trackTensor(tensor);

@@ -1,0 +1,62 @@
+import { native } from '../native';
+import { Parameter, Tensor, type TensorRole } from '../tensor/tensor';
+
+/** A tensor of the same values in memory of its own, with the role, the flags and the gradient of the original. */
+function copyTensor(tensor: Tensor): Tensor {
+  let copy: Tensor;
+  if (tensor instanceof Parameter) {
+    const values = Tensor.fromNative(native.clone(tensor.native));
+    copy = new Parameter(values, tensor.requiresGrad);
+    values.dispose();
+  } else {
+    copy = Tensor.fromNative(native.clone(tensor.native));
+    (copy as { role: TensorRole }).role = tensor.role;
+    copy.kept = tensor.kept;
+    if (tensor.isLeaf) copy.requiresGrad = tensor.requiresGrad;
+  }
+  if (tensor.grad) copy.grad = copyTensor(tensor.grad);
+  return copy;
+}
+
+function copyProperties(from: object, to: object, memo: Map<unknown, unknown>, isModule: (value: unknown) => boolean): void {
+  for (const [name, value] of Object.entries(from)) {
+    (to as Record<string, unknown>)[name] = deepCopy(value, memo, isModule);
+  }
+}
+
+/**
+ * Copies tensors, modules, arrays, Maps, Sets and plain objects, however nested; what is shared stays shared among the copies. Anything
+ * else (functions, qtypes, other class instances) is passed on as it is.
+ */
+export function deepCopy(value: unknown, memo: Map<unknown, unknown>, isModule: (value: unknown) => boolean): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  const known = memo.get(value);
+  if (known !== undefined) return known;
+  const remember = <T>(copy: T): T => {
+    memo.set(value, copy);
+    return copy;
+  };
+  if (value instanceof Tensor) return remember(copyTensor(value));
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  if (Array.isArray(value)) {
+    const copy = remember<unknown[]>([]);
+    for (const item of value) copy.push(deepCopy(item, memo, isModule));
+    return copy;
+  }
+  if (value instanceof Map) {
+    const copy = remember(new Map<unknown, unknown>());
+    for (const [key, item] of value) copy.set(deepCopy(key, memo, isModule), deepCopy(item, memo, isModule));
+    return copy;
+  }
+  if (value instanceof Set) {
+    const copy = remember(new Set<unknown>());
+    for (const item of value) copy.add(deepCopy(item, memo, isModule));
+    return copy;
+  }
+  // Objects of another realm have another Object.prototype; theirs has no prototype either.
+  const isPlain = prototype === null || Object.getPrototypeOf(prototype) === null;
+  if (!isPlain && !isModule(value)) return value;
+  const copy = remember(Object.create(prototype) as object);
+  copyProperties(value, copy, memo, isModule);
+  return copy;
+}
