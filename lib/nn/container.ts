@@ -1,0 +1,141 @@
+import { QuantoError } from '../tensor/error';
+import { tensorsIn } from '../tensor/scope';
+import type { Tensor } from '../tensor/tensor';
+
+import { type AnyModule, Module } from './module';
+
+/** Makes a module a child under a name that is its key in the state dict. */
+function setChild(parent: AnyModule, name: string, child: AnyModule): void {
+  if (!(child instanceof Module)) {
+    throw new QuantoError('INVALID_ARGUMENT', `[${parent.constructor.name}] expected a Module at '${name}' but got ${String(child)}`);
+  }
+  (parent as unknown as Record<string, AnyModule>)[name] = child;
+}
+
+/** Whether a module or one below it has the tensor among its own properties, so that it may be used again. */
+function holds(module: AnyModule, tensor: Tensor): boolean {
+  return module.modules().some((part) => {
+    const held = tensorsIn(Object.values(part));
+    return tensor.parts().some((piece) => held.has(piece));
+  });
+}
+
+/**
+ * Runs modules one after another; the children are named '0', '1' and so on. A result between two children is freed as soon as it was
+ * used, unless it is kept or a child holds it; a child that hands its result to somebody else calls `keep` on it.
+ */
+export class Sequential extends Module {
+  readonly [index: number]: Module;
+
+  constructor(...modules: readonly Module[]) {
+    super();
+    modules.forEach((module, i) => setChild(this, String(i), module));
+  }
+
+  get length(): number {
+    return this.namedChildren().length;
+  }
+
+  /** Adds a module at the end. */
+  append(module: Module): this {
+    setChild(this, String(this.length), module);
+    return this;
+  }
+
+  *[Symbol.iterator](): Iterator<Module> {
+    for (const [, child] of this.namedChildren()) yield child as Module;
+  }
+
+  forward(src: Tensor): Tensor {
+    let current = src;
+    let producer: Module | null = null;
+    for (const child of this) {
+      const next = child.forward(current);
+      if (producer && next !== current && isTemporary(current, src, producer, child)) current.dispose();
+      if (next !== current) producer = child;
+      current = next;
+    }
+    return current;
+  }
+}
+
+function isTemporary(tensor: Tensor, input: Tensor, producer: Module, consumer: Module): boolean {
+  if (tensor === input || tensor.parts().some((part) => part.kept)) return false;
+  return !holds(producer, tensor) && !holds(consumer, tensor);
+}
+
+/** A list of modules, named '0', '1' and so on, which its owner calls as it likes. */
+export class ModuleList<M extends AnyModule = Module> extends Module<never, never> {
+  readonly [index: number]: M;
+
+  constructor(modules: Iterable<M> = []) {
+    super();
+    for (const module of modules) this.append(module);
+  }
+
+  get length(): number {
+    return this.namedChildren().length;
+  }
+
+  append(module: M): this {
+    setChild(this, String(this.length), module);
+    return this;
+  }
+
+  *[Symbol.iterator](): Iterator<M> {
+    for (const [, child] of this.namedChildren()) yield child as unknown as M;
+  }
+
+  forward(): never {
+    throw new QuantoError('NOT_SUPPORTED', '[ModuleList] a list does nothing by itself; call forward of its modules');
+  }
+}
+
+/** Modules by name, which its owner calls as it likes. */
+export class ModuleDict<M extends AnyModule = Module> extends Module<never, never> {
+  constructor(modules: Readonly<Record<string, M>> = {}) {
+    super();
+    for (const [name, module] of Object.entries(modules)) this.set(name, module);
+  }
+
+  get(name: string): M | undefined {
+    return this.entries().find(([key]) => key === name)?.[1];
+  }
+
+  has(name: string): boolean {
+    return this.get(name) !== undefined;
+  }
+
+  /** Adds or replaces a module. */
+  set(name: string, module: M): this {
+    if (name === '' || name.includes('.') || (name in this && !this.has(name))) {
+      throw new QuantoError('INVALID_ARGUMENT', `[ModuleDict] '${name}' cannot be a key: it is empty, has a dot or names a member of Module`);
+    }
+    setChild(this, name, module);
+    return this;
+  }
+
+  delete(name: string): boolean {
+    return this.has(name) && Reflect.deleteProperty(this, name);
+  }
+
+  keys(): string[] {
+    return this.entries().map(([name]) => name);
+  }
+
+  values(): M[] {
+    return this.entries().map(([, module]) => module);
+  }
+
+  entries(): [string, M][] {
+    return this.namedChildren() as unknown as [string, M][];
+  }
+
+  [Symbol.iterator](): Iterator<[string, M]> {
+    return this.entries()[Symbol.iterator]();
+  }
+
+  forward(): never {
+    throw new QuantoError('NOT_SUPPORTED', '[ModuleDict] a dictionary does nothing by itself; call forward of its modules');
+  }
+}
