@@ -109,7 +109,10 @@ export class ModuleDict<M extends AnyModule = Module> extends Module<never, neve
   /** Adds or replaces a module. */
   set(name: string, module: M): this {
     if (name === '' || name.includes('.') || (name in this && !this.has(name))) {
-      throw new QuantoError('INVALID_ARGUMENT', `[ModuleDict] '${name}' cannot be a key: it is empty, has a dot or names a member of Module`);
+      throw new QuantoError(
+        'INVALID_ARGUMENT',
+        `[ModuleDict] '${name}' cannot be a key: it is empty, has a dot or names a member of Module`,
+      );
     }
     setChild(this, name, module);
     return this;
