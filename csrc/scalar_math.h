@@ -30,10 +30,8 @@ QUANTO_HOST_DEVICE inline float sigmoid(float x) {
   const float e = ::expf(x < 0 ? x : -x);
   return (x < 0 ? e : 1.0f) / (1.0f + e);
 }
-QUANTO_HOST_DEVICE inline float siluGrad(float x) {
-  const float s = sigmoid(x);
-  return s * (1.0f + x * (1.0f - s));
-}
+// sigmoid(-x) is 1 - sigmoid(x) without its cancellation.
+QUANTO_HOST_DEVICE inline float siluGrad(float x) { return sigmoid(x) * (1.0f + x * sigmoid(-x)); }
 
 inline constexpr float kInverseSqrt2 = 0.70710678118654752f;
 inline constexpr float kInverseSqrt2Pi = 0.39894228040143268f;
@@ -48,8 +46,8 @@ QUANTO_HOST_DEVICE inline float geluGrad(float x) {
 // 0.5 (1 + tanh(u)) = sigmoid(2u)
 QUANTO_HOST_DEVICE inline float geluTanh(float x) { return x * sigmoid(2 * kSqrt2OverPi * (x + kGeluCubic * x * x * x)); }
 QUANTO_HOST_DEVICE inline float geluTanhGrad(float x) {
-  const float s = sigmoid(2 * kSqrt2OverPi * (x + kGeluCubic * x * x * x));
-  return s + x * s * (1 - s) * 2 * kSqrt2OverPi * (1 + 3 * kGeluCubic * x * x);
+  const float u = 2 * kSqrt2OverPi * (x + kGeluCubic * x * x * x), s = sigmoid(u);
+  return s + x * s * sigmoid(-u) * 2 * kSqrt2OverPi * (1 + 3 * kGeluCubic * x * x);
 }
 
 }  // namespace quanto::math

@@ -11,21 +11,23 @@ namespace quanto::cpu {
 
 inline constexpr int kLanes = 16;
 
-// Sum of term(i) over [0, n): float lanes over one block at a time, block totals in double, so the error stays that of a few float32
-// roundings whatever n is.
+// Sum of term(i) over [0, n). Eight float32 terms at a time are added in pairs, which is exact for equal terms, and then in double.
 template <class Term>
 double sumOf(int64_t n, Term&& term) {
-  double total = 0;
-  for (int64_t begin = 0; begin < n; begin += kBlock) {
-    const int64_t end = std::min(n, begin + kBlock);
-    float lanes[kLanes] = {};
-    int64_t i = begin;
-    for (; i + kLanes <= end; i += kLanes) {
-      for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
+  double lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + 8 * kLanes <= n; i += 8 * kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      const auto x = [&](int64_t row) { return term(i + row * kLanes + lane); };
+      lanes[lane] += ((x(0) + x(1)) + (x(2) + x(3))) + ((x(4) + x(5)) + (x(6) + x(7)));
     }
-    for (int lane = 0; i < end; ++i, ++lane) lanes[lane] += term(i);
-    for (const float lane : lanes) total += lane;
   }
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
+  }
+  double total = 0;
+  for (; i < n; ++i) total += term(i);
+  for (const double lane : lanes) total += lane;
   return total;
 }
 
