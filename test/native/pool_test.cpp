@@ -20,6 +20,9 @@
 
 using namespace quanto::cpu;
 
+// ThreadSanitizer refuses threads in a forked child unless told otherwise; unused in other builds.
+extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
+
 namespace {
 
 // Counts how often each index is visited; the parallel bodies write disjoint elements.

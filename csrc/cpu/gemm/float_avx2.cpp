@@ -30,6 +30,10 @@ void tileOf(const FloatTile& tile) {
   for (auto& row : sums) {
     for (auto& sum : row) sum = _mm256_setzero_ps();
   }
+  // The rows of c are far apart and not used before the end: fetch them meanwhile.
+  for (int i = 0; i < rows; ++i) {
+    for (int v = 0; v < kVectors; ++v) __builtin_prefetch(tile.c + i * tile.cStride + v * kLanes, 1);
+  }
   const float *a = tile.a, *b = tile.b;
   for (int64_t l = 0; l < tile.k; ++l, a += rows, b += kColumns) {
     const __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + kLanes);
@@ -211,7 +215,7 @@ void streamInt8(int64_t m, int64_t k, const float* a, int64_t aStride, const int
 
 }  // namespace
 
-extern const FloatKernel kFloatAvx2 = {"avx2", kRows,      kColumns,      runTile,          dot,
-                                       stream, streamInt8, transposeAvx2, widenFloat16Avx2, narrowFloat16Avx2};
+extern const FloatKernel kFloatAvx2 = {"avx2",        kRows,         kColumns,         runTile,          dot, stream, streamInt8,
+                                       widenInt8Avx2, transposeAvx2, widenFloat16Avx2, narrowFloat16Avx2};
 
 }  // namespace quanto::cpu

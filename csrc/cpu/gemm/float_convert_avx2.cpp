@@ -2,6 +2,8 @@
 
 #include <immintrin.h>
 
+#include "pack_int8.h"
+
 namespace quanto::cpu {
 namespace {
 
@@ -30,15 +32,44 @@ void transposeBlock(const float* in, int64_t inStride, float* out, int64_t outSt
   }
 }
 
+// The first `count` of a group's 4 values, of 8 columns.
+void widenGroup(__m256i group, int count, float* out, int64_t outStride) {
+#pragma GCC unroll 4
+  for (int p = 0; p < count; ++p) {
+    _mm256_storeu_ps(out + p * outStride, _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(group, 24 - 8 * p), 24)));
+  }
+}
+
 }  // namespace
 
-void transposeAvx2(int64_t count, int64_t k, const float* in, int64_t inStride, float* out, int64_t outStride) {
-  const int64_t blockedCount = count / kLanes * kLanes, blockedK = k / kLanes * kLanes;
-  for (int64_t i = 0; i < blockedCount; i += kLanes) {
-    for (int64_t l = 0; l < blockedK; l += kLanes) transposeBlock(in + i * inStride + l, inStride, out + l * outStride + i, outStride);
+void widenInt8Avx2(int64_t k, const int8_t* codes, float* out, int64_t outStride) {
+  for (int64_t l = 0; l < k; l += kGroup, codes += kGroupBytes) {
+    for (int j = 0; j < kPanelColumns; j += kLanes) {
+      const __m256i group = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + j * kGroup));
+      float* to = out + l * outStride + j;
+      if (l + kGroup <= k) widenGroup(group, kGroup, to, outStride);
+      else widenGroup(group, static_cast<int>(k - l), to, outStride);
+    }
   }
-  for (int64_t i = 0; i < count; ++i) {
-    for (int64_t l = i < blockedCount ? blockedK : 0; l < k; ++l) out[l * outStride + i] = in[i * inStride + l];
+}
+
+void transposeAvx2(int64_t count, int64_t k, const float* in, int64_t inStride, float* out, int64_t outStride) {
+  if (count < kLanes || k < kLanes) {
+    for (int64_t i = 0; i < count; ++i) {
+      for (int64_t l = 0; l < k; ++l) out[l * outStride + i] = in[i * inStride + l];
+    }
+    return;
+  }
+  // The last blocks end where the matrix does, and so repeat some of the work.
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const int64_t row = i < count - kLanes ? i : count - kLanes;
+    const float* rows = in + row * inStride;
+    for (int64_t l = 0; l < k; l += kLanes) {
+      const int64_t column = l < k - kLanes ? l : k - kLanes;
+      // Short runs of many rows are more than the hardware prefetcher foresees.
+      for (int64_t next = kLanes; next < 2 * kLanes; ++next) __builtin_prefetch(rows + next * inStride + column);
+      transposeBlock(rows + column, inStride, out + column * outStride + row, outStride);
+    }
   }
 }
 

@@ -13,19 +13,20 @@ namespace {
 
 // Blocks of the product whose packed operands are shared by all threads. A block's sums stay in float32 until K is finished: in the
 // output itself where it is plain float32, else in a buffer, so blocks are smaller then.
-constexpr int64_t kBlockK = 256, kBlockRows = 1024, kBlockColumns = 2048, kBufferedBlock = 512;
+constexpr int64_t kBlockK = 512, kBlockRows = 1024, kBlockColumns = 2048, kBufferedBlock = 512;
 // A unit of parallel work: at most so many tiles down and across.
 constexpr int64_t kTilesDown = 8, kTilesAcross = 8;
+// Column tiles packed together, so that rows of b are read in longer runs.
+constexpr int64_t kPackedTogether = 4;
 // Multiply-adds, and packed values, that repay handing a piece to another thread.
 constexpr int64_t kGrain = 1 << 18, kPackGrain = 1 << 13;
 constexpr int kMaxTileRows = 16, kMaxTileColumns = 64;
 // Values converted at a time where the source is not plain float32.
 constexpr int64_t kStrip = 256;
 
-// Packs `count` vectors of length k side by side: out[l * padded + i], zero where i >= count. `offset` points at the first value.
+// Packs `count` vectors of length k side by side: out[l * padded + i]. `offset` points at the first value.
 void packVectors(const FloatKernel& kernel, const void* data, DType dtype, int64_t offset, int64_t vectorStride, int64_t kStride,
                  int64_t count, int64_t k, int64_t padded, float* out) {
-  if (count < padded) std::memset(out, 0, k * padded * sizeof(float));
   if (vectorStride == 1) {
     for (int64_t l = 0; l < k; ++l) widen(kernel, data, dtype, offset + l * kStride, 1, count, out + l * padded);
     return;
@@ -44,15 +45,6 @@ void packVectors(const FloatKernel& kernel, const void* data, DType dtype, int64
   }
 }
 
-// Widens rows [firstK, firstK + k) of one int8 panel into columns of a float panel that is `padded` wide. firstK is a multiple of 4.
-void widenInt8Panel(const int8_t* panel, int64_t firstK, int64_t k, int64_t padded, float* out) {
-  const int8_t* codes = panel + kPanelHeaderBytes + firstK / kGroup * kGroupBytes;
-  for (int64_t l = 0; l < k; ++l) {
-    const int8_t* group = codes + l / kGroup * kGroupBytes + l % kGroup;
-    for (int j = 0; j < kPanelColumns; ++j) out[l * padded + j] = group[j * kGroup];
-  }
-}
-
 // One block of rows x columns x K, packed and multiplied.
 struct Block {
   const FloatProduct& product;
@@ -68,10 +60,11 @@ struct Block {
 
   void pack() const {
     const int64_t tilesOfA = rowTiles.pieces;
-    parallelFor(tilesOfA + columnTiles(), std::max<int64_t>(1, kPackGrain / (k * width() + 1)), [&](int64_t begin, int64_t end) {
-      for (int64_t tile = begin; tile < end; ++tile) {
-        if (tile < tilesOfA) packRowTile(tile);
-        else packColumnTile(tile - tilesOfA);
+    const Pieces groupsOfB(columnTiles(), kPackedTogether);
+    parallelFor(tilesOfA + groupsOfB.pieces, std::max<int64_t>(1, kPackGrain / (k * width() + 1)), [&](int64_t begin, int64_t end) {
+      for (int64_t unit = begin; unit < end; ++unit) {
+        if (unit < tilesOfA) packRowTile(unit);
+        else packColumnTiles(groupsOfB.begin(unit - tilesOfA), groupsOfB.begin(unit - tilesOfA + 1));
       }
     });
   }
@@ -83,19 +76,37 @@ struct Block {
     packVectors(product.kernel, a.data, a.dtype, offset, a.rowStride, a.columnStride, rows, k, rows, packedA + row * k);
   }
 
-  void packColumnTile(int64_t tile) const {
-    const int64_t column = firstColumn + tile * width(), count = std::min(width(), product.n - column);
-    float* out = packedB + tile * width() * k;
-    if (product.packedWeight) {
-      if (count <= width() - kPanelColumns) std::memset(out, 0, k * width() * sizeof(float));
-      for (int64_t j = 0; j < count; j += kPanelColumns) {
-        widenInt8Panel(product.packedWeight + (column + j) / kPanelColumns * panelBytes(product.k), firstK, k, width(), out + j);
-      }
-      return;
-    }
+  float* columnTile(int64_t tile) const { return packedB + tile * width() * k; }
+  int64_t firstColumnOf(int64_t tile) const { return firstColumn + tile * width(); }
+  int64_t columnsOf(int64_t tile) const { return std::min(width(), product.n - firstColumnOf(tile)); }
+
+  void packColumnTiles(int64_t begin, int64_t end) const {
     const Matrix& b = product.b;
-    const int64_t offset = column * b.columnStride + firstK * b.rowStride;
-    packVectors(product.kernel, b.data, b.dtype, offset, b.columnStride, b.rowStride, count, k, width(), out);
+    for (int64_t tile = begin; tile < end; ++tile) {
+      if (columnsOf(tile) < width()) std::memset(columnTile(tile), 0, k * width() * sizeof(float));
+    }
+    if (product.packedWeight) {
+      for (int64_t tile = begin; tile < end; ++tile) widenWeightTile(tile);
+    } else if (b.columnStride == 1) {
+      for (int64_t l = 0; l < k; ++l) {
+        for (int64_t tile = begin; tile < end; ++tile) {
+          const int64_t offset = (firstK + l) * b.rowStride + firstColumnOf(tile);
+          widen(product.kernel, b.data, b.dtype, offset, 1, columnsOf(tile), columnTile(tile) + l * width());
+        }
+      }
+    } else {
+      for (int64_t tile = begin; tile < end; ++tile) {
+        const int64_t offset = firstColumnOf(tile) * b.columnStride + firstK * b.rowStride;
+        packVectors(product.kernel, b.data, b.dtype, offset, b.columnStride, b.rowStride, columnsOf(tile), k, width(), columnTile(tile));
+      }
+    }
+  }
+
+  void widenWeightTile(int64_t tile) const {
+    for (int64_t j = 0; j < columnsOf(tile); j += kPanelColumns) {
+      const int8_t* panel = product.packedWeight + (firstColumnOf(tile) + j) / kPanelColumns * panelBytes(product.k);
+      product.kernel.widenInt8(k, panel + kPanelHeaderBytes + firstK / kGroup * kGroupBytes, columnTile(tile) + j, width());
+    }
   }
 
   void multiply() const {
@@ -162,7 +173,8 @@ Status runPacked(const FloatProduct& product) {
   const bool buffered = out.dtype != DType::float32 || out.columnStride != 1;
   const int64_t blockRows = std::min(m, buffered ? kBufferedBlock : kBlockRows);
   const int64_t blockColumns = std::min(roundUp(n, width), (buffered ? kBufferedBlock : kBlockColumns) / width * width);
-  const int64_t blockK = std::min(k, kBlockK);
+  // Nearly equal blocks, depending on K alone; packed weights are read in whole groups.
+  const int64_t blockK = roundUp(Pieces(std::max<int64_t>(k, 1), kBlockK).largest(), kGroup);
 
   BufferPlan plan;
   const int64_t atA = plan.add(blockRows * blockK * sizeof(float));
@@ -178,13 +190,13 @@ Status runPacked(const FloatProduct& product) {
       if (!buffered) sums = static_cast<float*>(out.data) + row * out.rowStride + column;
       const Pieces rowTiles(std::min(blockRows, m - row), product.kernel.rows);
       // With K = 0 one empty block still stores the bias.
-      for (int64_t first = 0; first == 0 || first < k; first += kBlockK) {
+      for (int64_t first = 0; first == 0 || first < k; first += blockK) {
         const Block block{product,
                           row,
                           column,
                           first,
                           std::min(blockColumns, n - column),
-                          std::min(kBlockK, k - first),
+                          std::min(blockK, k - first),
                           rowTiles,
                           reinterpret_cast<float*>(base + atA),
                           reinterpret_cast<float*>(base + atB),

@@ -84,8 +84,15 @@ void streamInt8(int64_t m, int64_t k, const float* a, int64_t aStride, const int
   }
 }
 
+void widenInt8(int64_t k, const int8_t* codes, float* out, int64_t outStride) {
+  for (int64_t l = 0; l < k; ++l) {
+    const int8_t* group = codes + l / kGroup * kGroupBytes + l % kGroup;
+    for (int j = 0; j < kPanelColumns; ++j) out[l * outStride + j] = group[j * kGroup];
+  }
+}
+
 }  // namespace
 
-const FloatKernel kFloatRef = {"ref", kRows, kColumns, runTile, dot, stream, streamInt8, nullptr, nullptr, nullptr};
+const FloatKernel kFloatRef = {"ref", kRows, kColumns, runTile, dot, stream, streamInt8, widenInt8, nullptr, nullptr, nullptr};
 
 }  // namespace quanto::cpu

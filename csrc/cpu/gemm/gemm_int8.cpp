@@ -14,7 +14,7 @@ namespace {
 // Packed rows that stay in a core's second-level cache, and packed weights that stay in the last level.
 constexpr int64_t kRowBytes = 1 << 19, kWeightBytes = 1 << 22;
 // Tiles down in a unit of parallel work.
-constexpr int64_t kTilesDown = 8;
+constexpr int64_t kTilesDown = 16;
 // Multiply-adds, and packed bytes, that repay handing a piece to another thread.
 constexpr int64_t kGrain = 1 << 19, kPackGrain = 1 << 14;
 constexpr int kMaxTileRows = 16, kMaxTileColumns = 64;

@@ -36,6 +36,8 @@ struct FloatKernel {
   // c[m, 16] = a[m, k] . panel^T, where panel holds the codes of 16 columns of a packed int8 weight (pack_int8.h); for small m.
   void (*streamInt8)(int64_t m, int64_t k, const float* a, int64_t aStride, const int8_t* codes, float* c, int64_t cStride);
 
+  // Widens `k` values of each of a panel's 16 columns: out[l * outStride + j].
+  void (*widenInt8)(int64_t k, const int8_t* codes, float* out, int64_t outStride);
   // out[k * outStride + i] = in[i * inStride + k] for `count` rows of length k. Null: the driver's own loop.
   void (*transpose)(int64_t count, int64_t k, const float* in, int64_t inStride, float* out, int64_t outStride);
   // Contiguous float16 from and to float32. Null: the driver's own loop.

@@ -5,7 +5,7 @@
 // that unsigned x signed instructions need on the other operand.
 #pragma once
 
-#include <cstdint>
+#include <stdint.h>
 
 namespace quanto::cpu {
 
@@ -14,9 +14,9 @@ constexpr int kGroup = 4;
 constexpr int64_t kGroupBytes = kPanelColumns * kGroup;
 constexpr int64_t kPanelHeaderBytes = kPanelColumns * sizeof(int32_t);
 
-constexpr int64_t groupsOf(int64_t k) { return (k + kGroup - 1) / kGroup; }
-constexpr int64_t panelsOf(int64_t n) { return (n + kPanelColumns - 1) / kPanelColumns; }
-constexpr int64_t panelBytes(int64_t k) { return kPanelHeaderBytes + groupsOf(k) * kGroupBytes; }
+static constexpr int64_t groupsOf(int64_t k) { return (k + kGroup - 1) / kGroup; }
+static constexpr int64_t panelsOf(int64_t n) { return (n + kPanelColumns - 1) / kPanelColumns; }
+static constexpr int64_t panelBytes(int64_t k) { return kPanelHeaderBytes + groupsOf(k) * kGroupBytes; }
 
 // Packs up to 16 columns: in[j * rowStride + l * columnStride] for j < columns, l < k.
 void packInt8Panel(int64_t columns, int64_t k, const int8_t* in, int64_t rowStride, int64_t columnStride, int8_t* panel);

@@ -23,6 +23,7 @@ struct Pieces {
   Pieces(int64_t total, int64_t largest) : count(total), pieces((total + largest - 1) / largest) {}
   int64_t begin(int64_t piece) const { return piece * count / pieces; }
   int64_t size(int64_t piece) const { return begin(piece + 1) - begin(piece); }
+  int64_t largest() const { return (count + pieces - 1) / pieces; }
 };
 
 constexpr int64_t roundUp(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
