@@ -10,6 +10,7 @@ namespace {
 constexpr int kLanes = 8;
 // 6 x 2 sums, 2 vectors of b and 1 of a: 15 of the 16 registers.
 constexpr int kRows = 6, kVectors = 2, kColumns = kVectors * kLanes;
+constexpr int kSkinny = 8;  // measured
 // Rows of a that the unpacked paths take at once.
 constexpr int kFewRows = 2;
 
@@ -215,7 +216,7 @@ void streamInt8(int64_t m, int64_t k, const float* a, int64_t aStride, const int
 
 }  // namespace
 
-extern const FloatKernel kFloatAvx2 = {"avx2",        kRows,         kColumns,         runTile,          dot, stream, streamInt8,
-                                       widenInt8Avx2, transposeAvx2, widenFloat16Avx2, narrowFloat16Avx2};
+extern const FloatKernel kFloatAvx2 = {"avx2", kRows,      kColumns,      kSkinny,       runTile,          dot,
+                                       stream, streamInt8, widenInt8Avx2, transposeAvx2, widenFloat16Avx2, narrowFloat16Avx2};
 
 }  // namespace quanto::cpu

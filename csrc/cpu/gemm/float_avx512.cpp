@@ -10,6 +10,7 @@ namespace {
 constexpr int kLanes = 16;
 // 14 x 2 sums, 2 vectors of b and 1 of a: 31 of the 32 registers.
 constexpr int kRows = 14, kVectors = 2, kColumns = kVectors * kLanes;
+constexpr int kSkinny = 32;  // measured
 // Rows of a that the unpacked paths take at once.
 constexpr int kFewRows = 4;
 
@@ -229,7 +230,7 @@ void streamInt8(int64_t m, int64_t k, const float* a, int64_t aStride, const int
 
 }  // namespace
 
-extern const FloatKernel kFloatAvx512 = {"avx512",      kRows,         kColumns,         runTile,          dot, stream, streamInt8,
-                                         widenInt8Avx2, transposeAvx2, widenFloat16Avx2, narrowFloat16Avx2};
+extern const FloatKernel kFloatAvx512 = {"avx512", kRows,      kColumns,      kSkinny,       runTile,          dot,
+                                         stream,   streamInt8, widenInt8Avx2, transposeAvx2, widenFloat16Avx2, narrowFloat16Avx2};
 
 }  // namespace quanto::cpu

@@ -5,6 +5,7 @@
 namespace quanto::cpu {
 namespace {
 
+constexpr int kSkinny = 8;  // measured
 constexpr int kRows = 4, kColumns = 16;
 constexpr int kStrip = 8;  // columns summed at once: 4 x 8 sums fit in 16 registers of 4 floats
 
@@ -72,27 +73,44 @@ void stream(int64_t m, int64_t n, int64_t k, const float* a, int64_t aStride, co
   }
 }
 
+// out[p][j] = the group's value p of column j. The shifts of whole lanes become vector instructions, byte loads would not.
+void widenGroup(const int8_t* group, float (&out)[kGroup][kPanelColumns]) {
+  uint32_t lanes[kPanelColumns];
+  __builtin_memcpy(lanes, group, sizeof lanes);
+  for (int p = 0; p < kGroup; ++p) {
+    for (int j = 0; j < kPanelColumns; ++j) out[p][j] = static_cast<float>(static_cast<int32_t>(lanes[j] << (24 - 8 * p)) >> 24);
+  }
+}
+
 void streamInt8(int64_t m, int64_t k, const float* a, int64_t aStride, const int8_t* codes, float* c, int64_t cStride) {
+  float weights[kGroup][kPanelColumns];
   for (int64_t i = 0; i < m; ++i) {
-    float sums[kPanelColumns] = {};
-    for (int64_t l = 0; l < k; ++l) {
-      const float factor = a[i * aStride + l];
-      const int8_t* group = codes + l / kGroup * kGroupBytes + l % kGroup;
-      for (int j = 0; j < kPanelColumns; ++j) sums[j] += factor * static_cast<float>(group[j * kGroup]);
+    for (int j = 0; j < kPanelColumns; ++j) c[i * cStride + j] = 0;
+  }
+  for (int64_t l = 0; l < k; l += kGroup, codes += kGroupBytes) {
+    widenGroup(codes, weights);
+    const int64_t count = k - l < kGroup ? k - l : kGroup;
+    for (int64_t i = 0; i < m; ++i) {
+      for (int64_t p = 0; p < count; ++p) {
+        for (int j = 0; j < kPanelColumns; ++j) c[i * cStride + j] += a[i * aStride + l + p] * weights[p][j];
+      }
     }
-    for (int j = 0; j < kPanelColumns; ++j) c[i * cStride + j] = sums[j];
   }
 }
 
 void widenInt8(int64_t k, const int8_t* codes, float* out, int64_t outStride) {
-  for (int64_t l = 0; l < k; ++l) {
-    const int8_t* group = codes + l / kGroup * kGroupBytes + l % kGroup;
-    for (int j = 0; j < kPanelColumns; ++j) out[l * outStride + j] = group[j * kGroup];
+  float weights[kGroup][kPanelColumns];
+  for (int64_t l = 0; l < k; l += kGroup, codes += kGroupBytes) {
+    widenGroup(codes, weights);
+    const int64_t count = k - l < kGroup ? k - l : kGroup;
+    for (int64_t p = 0; p < count; ++p) {
+      for (int j = 0; j < kPanelColumns; ++j) out[(l + p) * outStride + j] = weights[p][j];
+    }
   }
 }
 
 }  // namespace
 
-const FloatKernel kFloatRef = {"ref", kRows, kColumns, runTile, dot, stream, streamInt8, widenInt8, nullptr, nullptr, nullptr};
+const FloatKernel kFloatRef = {"ref", kRows, kColumns, kSkinny, runTile, dot, stream, streamInt8, widenInt8, nullptr, nullptr, nullptr};
 
 }  // namespace quanto::cpu

@@ -9,8 +9,7 @@
 namespace quanto::cpu {
 namespace {
 
-// Up to here packing the large operand costs more than it saves.
-constexpr int64_t kSkinny = 8;
+constexpr int64_t kStreamRows = 8;
 // Vectors of the large operand that one step takes, and how many values of each are widened at a time.
 constexpr int64_t kVectors = 16, kStrip = 256;
 constexpr int64_t kStreamColumns = 256;
@@ -80,7 +79,7 @@ struct DotStep {
     if (smallIsA) {
       dot(smallCount, count, k, smallPart, smallStride, largePart, largeStride, sums, kVectors, accumulate);
     } else {
-      dot(count, smallCount, k, largePart, largeStride, smallPart, smallStride, sums, kSkinny, accumulate);
+      dot(count, smallCount, k, largePart, largeStride, smallPart, smallStride, sums, kMaxSkinny, accumulate);
     }
   }
 };
@@ -95,13 +94,13 @@ Status runDot(const FloatProduct& product, bool smallIsA) {
   const DotStep step{product, smallIsA, small, stride, smallCount, smallIsA ? b : a};
   const int64_t steps = (largeCount + kVectors - 1) / kVectors;
   parallelFor(steps, grainOf(kVectors * smallCount * product.k), [&](int64_t begin, int64_t end) {
-    float sums[kSkinny * kVectors] = {};
+    float sums[kMaxSkinny * kVectors] = {};
     for (int64_t index = begin; index < end; ++index) {
       const int64_t first = index * kVectors, count = std::min(kVectors, largeCount - first);
       step(first, count, sums);
       for (int64_t i = 0; i < (smallIsA ? m : count); ++i) {
         if (smallIsA) finishRow(product, i, first, count, sums + i * kVectors);
-        else finishRow(product, first + i, 0, n, sums + i * kSkinny);
+        else finishRow(product, first + i, 0, n, sums + i * kMaxSkinny);
       }
     }
   });
@@ -116,7 +115,7 @@ Status runStream(const FloatProduct& product) {
   const float* b = static_cast<const float*>(product.b.data);
   const int64_t steps = (product.n + kStreamColumns - 1) / kStreamColumns;
   parallelFor(steps, grainOf(kStreamColumns * product.m * product.k), [&](int64_t begin, int64_t end) {
-    float sums[kSkinny * kStreamColumns];
+    float sums[kStreamRows * kStreamColumns];
     for (int64_t index = begin; index < end; ++index) {
       const int64_t first = index * kStreamColumns, count = std::min(kStreamColumns, product.n - first);
       product.kernel.stream(product.m, count, product.k, a, stride, b + first, product.b.rowStride, sums, kStreamColumns);
@@ -131,7 +130,7 @@ Status runStreamInt8(const FloatProduct& product) {
   const float* a = plainVectors(product.kernel, rowsOf(product.a), product.m, product.k, &stride);
   if (!a) return Status::outOfMemory;
   parallelFor(panelsOf(product.n), grainOf(kPanelColumns * product.m * product.k), [&](int64_t begin, int64_t end) {
-    float sums[kSkinny * kPanelColumns];
+    float sums[kMaxSkinny * kPanelColumns];
     for (int64_t panel = begin; panel < end; ++panel) {
       const int8_t* codes = product.packedWeight + panel * panelBytes(product.k) + kPanelHeaderBytes;
       product.kernel.streamInt8(product.m, product.k, a, stride, codes, sums, kPanelColumns);
@@ -146,12 +145,11 @@ enum class Path { none, dotSmallA, dotSmallB, stream, streamInt8 };
 
 Path pathOf(const FloatProduct& product) {
   const Matrix &a = product.a, &b = product.b;
-  if (product.m <= kSkinny) {
-    if (product.packedWeight) return Path::streamInt8;
-    if (b.rowStride == 1) return Path::dotSmallA;
-    if (b.columnStride == 1 && b.dtype == DType::float32) return Path::stream;
-  }
-  if (product.n <= kSkinny && !product.packedWeight && a.columnStride == 1) return Path::dotSmallB;
+  const int64_t skinny = product.kernel.skinny;
+  if (product.packedWeight) return product.m <= skinny ? Path::streamInt8 : Path::none;
+  if (product.m <= skinny && b.rowStride == 1) return Path::dotSmallA;
+  if (product.m <= kStreamRows && b.columnStride == 1 && b.dtype == DType::float32) return Path::stream;
+  if (product.n <= skinny && a.columnStride == 1) return Path::dotSmallB;
   return Path::none;
 }
 

@@ -18,9 +18,14 @@ struct FloatTile {
   const float* bias;   // null, or a summand for each column, added last
 };
 
+constexpr int kMaxSkinny = 32;
+
 struct FloatKernel {
   const char* name;
   int rows, columns;  // of the largest tile; columns is a multiple of 16, and every tile has all of them
+
+  // The largest m or n for which dot and streamInt8 are faster than packing and tiles; at most kMaxSkinny.
+  int skinny;
 
   // 1 <= rows <= this->rows.
   void (*tile)(int rows, const FloatTile& tile);
