@@ -1,6 +1,6 @@
 import { type BinaryOp, native } from '../native';
 import { QuantoError } from '../tensor/error';
-import { apply, type Op, type Vjp } from '../tensor/op';
+import { type AnyOp, apply, type Op, requireTensor, type Vjp } from '../tensor/op';
 import { Tensor } from '../tensor/tensor';
 
 import { full } from './creation';
@@ -15,8 +15,8 @@ export interface BinaryAttributes {
   readonly reversed: boolean;
 }
 
-/** Ops of two tensors, by name; each is the row of csrc/binary.def of that name. */
-export const binaryOps: Record<string, Op<BinaryAttributes>> = {};
+/** Each is the row of csrc/binary.def of its name, but for `where`. */
+export const binaryOps: AnyOp[] = [];
 
 interface Gradient {
   /** Whether the gradient reads the operands, or the output as well. */
@@ -53,18 +53,12 @@ function define(name: keyof typeof BinaryOp, gradient: Gradient | null): (a: Ope
       gradient?.saves === 'operands' ? tensors : gradient?.saves === 'operandsAndOutput' ? [...tensors, output] : [],
     vjp,
   };
-  binaryOps[name] = op;
+  binaryOps.push(op);
   return (a, b) => {
     if (typeof a === 'number') return apply(op, [requireTensor(name, b)], { scalar: a, reversed: true });
     if (typeof b === 'number') return apply(op, [requireTensor(name, a)], { scalar: b, reversed: false });
     return apply(op, [requireTensor(name, a), requireTensor(name, b)], { scalar: null, reversed: false });
   };
-}
-
-/** @internal A user may come from plain JavaScript. */
-export function requireTensor(op: string, value: unknown): Tensor {
-  if (value instanceof Tensor) return value;
-  throw new QuantoError('INVALID_ARGUMENT', `[${op}] expected a Tensor but got ${String(value)}; make one with tensor(...)`);
 }
 
 /** The gradient goes to the extreme operand; equal operands share it, as in PyTorch. */
@@ -125,6 +119,8 @@ const whereOp: Op = {
   save: ([condition]) => [condition],
   vjp: (dy, [condition]) => [() => dy, () => raw.mask(dy, condition), () => raw.mask(dy, raw.unary('logicalNot', condition))],
 };
+
+binaryOps.push(whereOp);
 
 /** a where the bool condition holds, b elsewhere; all three broadcast. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {

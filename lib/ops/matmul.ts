@@ -1,5 +1,5 @@
 import { native } from '../native';
-import { apply, type Op } from '../tensor/op';
+import { type AnyOp, apply, type Op } from '../tensor/op';
 import { Tensor } from '../tensor/tensor';
 
 import * as raw from './raw';
@@ -68,3 +68,5 @@ export function linear(src: Tensor, weight: Tensor, bias: Tensor | null = null):
 export function intMatmul(a: Tensor, b: Tensor): Tensor {
   return Tensor.fromNative(native.intMatmul(a.native, b.native));
 }
+
+export const matmulOps: readonly AnyOp[] = [matmulOp, bmmOp, linearOp];

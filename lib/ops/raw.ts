@@ -1,6 +1,7 @@
 // Native calls on plain tensors, without recording or quantized dispatch: what forward functions and gradients are written in.
 import { BinaryOp, native, ReduceOp, UnaryOp } from '../native';
 import { dtypeCode, type DType } from '../tensor/dtype';
+import { QuantoError } from '../tensor/error';
 import { Tensor } from '../tensor/tensor';
 
 const wrap = (handle: Parameters<typeof Tensor.fromNative>[0]) => Tensor.fromNative(handle);
@@ -32,7 +33,7 @@ export function reduce(name: keyof typeof ReduceOp, src: Tensor, axes: readonly 
 
 /** Values where the condition holds, zero elsewhere; a gradient that passes only there. */
 export function mask(values: Tensor, condition: Tensor): Tensor {
-  return wrap(native.where(condition.native, values.native, native.full([], 0, dtypeCode(values.dtype), native.deviceOf(values.native))));
+  return wrap(native.where(condition.native, values.native, zeros([], values).native));
 }
 
 export const matmul = (a: Tensor, b: Tensor): Tensor => wrap(native.matmul(a.native, b.native));
@@ -54,7 +55,21 @@ export const slice = (src: Tensor, axis: number, start: number, end: number, ste
 export const pad = (src: Tensor, before: readonly number[], after: readonly number[], value = 0): Tensor =>
   wrap(native.pad(src.native, before, after, value));
 
+/** One value in a shape, with another tensor's dtype and device. */
+export function full(shape: readonly number[], value: number, like: Tensor): Tensor {
+  return wrap(native.full(shape, value, dtypeCode(like.dtype), native.deviceOf(like.native)));
+}
+
+export const zeros = (shape: readonly number[], like: Tensor): Tensor => full(shape, 0, like);
+
 /** Negative axes count from the end, as everywhere. */
 export function wrapAxis(axis: number, ndim: number): number {
   return axis < 0 ? axis + ndim : axis;
+}
+
+/** The same for an axis that nobody has checked; a 0-d tensor has axis 0, as in PyTorch. */
+export function axisOf(op: string, axis: number, ndim: number): number {
+  const range = Math.max(ndim, 1);
+  if (Number.isInteger(axis) && axis >= -range && axis < range) return wrapAxis(axis, range);
+  throw new QuantoError('INVALID_ARGUMENT', `[${op}] expected an axis from ${-range} to ${range - 1} but got ${String(axis)}`);
 }

@@ -4,9 +4,11 @@ import { Tensor } from '../tensor/tensor';
 
 import * as raw from './raw';
 
+export type Axes = number | readonly number[];
+
 /** Which dimensions a reduction folds: one, several, or all (the default). */
 export interface ReduceOptions {
-  axis?: number | readonly number[];
+  axis?: Axes;
   /** Keeps folded dimensions with size 1. */
   keepdim?: boolean;
 }
@@ -41,6 +43,17 @@ const extreme: Vjp<Attributes> = (dy, [src, output], { attributes, inputs: [{ sh
   },
 ];
 
+function optionsOf<O extends ReduceOptions>(options: Axes | O): O | ReduceOptions {
+  return typeof options === 'number' || Array.isArray(options) ? { axis: options as Axes } : (options as O);
+}
+
+export interface VarOptions extends ReduceOptions {
+  /** The variance divides by count - correction. Default: 1. */
+  correction?: number;
+}
+
+export const reduceOps: AnyOp[] = [];
+
 type SaveRule = NonNullable<AnyOp['save']>;
 const inputAndOutput: SaveRule = ([src], output) => [src, output];
 
@@ -51,11 +64,15 @@ function define(name: keyof typeof ReduceOp, save: SaveRule | undefined, vjp: Vj
     save,
     vjp,
   };
-  return (src: Tensor, { axis = [], keepdim = false, correction = 0 }: ReduceOptions & { correction?: number } = {}): Tensor =>
-    apply(op, [src], { axes: typeof axis === 'number' ? [axis] : axis, keepdim, correction });
+  reduceOps.push(op);
+  return (src: Tensor, options: Axes | VarOptions = {}): Tensor => {
+    const { axis = [], keepdim = false, correction = 0 }: VarOptions = optionsOf(options);
+    return apply(op, [src], { axes: typeof axis === 'number' ? [axis] : axis, keepdim, correction });
+  };
 }
 
-type Reduction = (src: Tensor, options?: ReduceOptions) => Tensor;
+/** sum(x), sum(x, 1), sum(x, [0, 1]) or sum(x, { axis: 1, keepdim: true }). */
+type Reduction = (src: Tensor, options?: Axes | ReduceOptions) => Tensor;
 
 /** Integers and bool sum in int64. */
 export const sum: Reduction = define('sum', undefined, (dy, _, { attributes, inputs: [{ shape }] }) => [
@@ -92,8 +109,8 @@ const variance = define(
 );
 
 /** Variance with Bessel's correction by default, as in PyTorch; correction 0 divides by the count. */
-function var_(src: Tensor, options: ReduceOptions & { correction?: number } = {}): Tensor {
-  return variance(src, { correction: 1, ...options });
+function var_(src: Tensor, options: Axes | VarOptions = {}): Tensor {
+  return variance(src, { correction: 1, ...optionsOf(options) });
 }
 export { var_ as var };
 
@@ -109,13 +126,13 @@ function argReduce(kind: 'max' | 'min', src: Tensor, { axis, keepdim = false }: 
   return Tensor.fromNative(native.argReduce(ReduceOp[kind], native.reshape(plain.native, [-1]), 0, false));
 }
 
-/** Index (int64) of the first largest value; NaN counts as largest. */
-export function argmax(src: Tensor, options: ArgOptions = {}): Tensor {
-  return argReduce('max', src, options);
+/** Index (int64) of the first largest value, in the flattened tensor or along an axis; NaN counts as largest. */
+export function argmax(src: Tensor, options: number | ArgOptions = {}): Tensor {
+  return argReduce('max', src, typeof options === 'number' ? { axis: options } : options);
 }
 
-export function argmin(src: Tensor, options: ArgOptions = {}): Tensor {
-  return argReduce('min', src, options);
+export function argmin(src: Tensor, options: number | ArgOptions = {}): Tensor {
+  return argReduce('min', src, typeof options === 'number' ? { axis: options } : options);
 }
 
 const cumsumOp: Op<number> = {
@@ -135,3 +152,4 @@ const cumsumOp: Op<number> = {
 export function cumsum(src: Tensor, axis = -1): Tensor {
   return apply(cumsumOp, [src], axis);
 }
+reduceOps.push(cumsumOp);

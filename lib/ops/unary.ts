@@ -1,5 +1,5 @@
 import type { UnaryOp } from '../native';
-import { apply, type Op, type Vjp } from '../tensor/op';
+import { type AnyOp, apply, type Op, type Vjp } from '../tensor/op';
 import type { Tensor } from '../tensor/tensor';
 
 import * as raw from './raw';
@@ -10,17 +10,22 @@ interface Attributes {
   readonly b: number;
 }
 
-/** Ops of one tensor, by name; each is the row of csrc/unary.def of that name. */
-export const unaryOps: Record<string, Op<Attributes>> = {};
+/** Each is the row of csrc/unary.def of its name. */
+export const unaryOps: AnyOp[] = [];
 
-function define(name: keyof typeof UnaryOp, saves: 'input' | 'output' | 'nothing', vjp: Vjp<Attributes> | null): (src: Tensor) => Tensor {
+function makeOp(name: keyof typeof UnaryOp, saves: 'input' | 'output' | 'nothing', vjp: Vjp<Attributes> | null): Op<Attributes> {
   const op: Op<Attributes> = {
     name,
     forward: ([src], { a, b }) => raw.unary(name, src, a, b),
     save: saves === 'nothing' ? undefined : ([src], output) => [saves === 'input' ? src : output],
     vjp,
   };
-  unaryOps[name] = op;
+  unaryOps.push(op);
+  return op;
+}
+
+function define(...row: Parameters<typeof makeOp>): (src: Tensor) => Tensor {
+  const op = makeOp(...row);
   return (src) => apply(op, [src], { a: 0, b: 0 });
 }
 
@@ -118,11 +123,11 @@ export function gelu(src: Tensor, options: { approximate?: 'none' | 'tanh' } = {
   return options.approximate === 'tanh' ? geluTanh(src) : geluErf(src);
 }
 
-define('clamp', 'input', (dy, [x], { attributes: { a, b } }) => [
+const clampOp = makeOp('clamp', 'input', (dy, [x], { attributes: { a, b } }) => [
   () => raw.mask(dy, raw.binary('logicalAnd', raw.binary('ge', x, a), raw.binary('le', x, b))),
 ]);
 
 /** Values below `min` become min, above `max` max; NaN stays. The gradient passes within the bounds, both included. */
 export function clamp(src: Tensor, min = -Infinity, max = Infinity): Tensor {
-  return apply(unaryOps.clamp, [src], { a: min, b: max });
+  return apply(clampOp, [src], { a: min, b: max });
 }

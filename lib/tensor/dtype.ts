@@ -28,7 +28,7 @@ const codes = new Map<string, DTypeCode>(rows.map((row, code) => [row.name, code
 export function dtypeCode(dtype: DType): DTypeCode {
   const code = codes.get(dtype);
   if (code === undefined) {
-    throw new QuantoError('INVALID_ARGUMENT', `[dtype] expected one of ${[...codes.keys()].join(', ')} but got ${String(dtype)}`);
+    throw new QuantoError('INVALID_ARGUMENT', `[dtype] expected one of ${[...codes.keys()].join(', ')} but got ${dtype as string}`);
   }
   return code;
 }

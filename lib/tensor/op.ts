@@ -1,6 +1,8 @@
 import { GradNode, nodeOf, type TensorMeta } from './autograd';
+import { isReal } from './dtype';
+import { QuantoError } from './error';
 import { isGradEnabled } from './grad-mode';
-import type { Tensor } from './tensor';
+import { Tensor } from './tensor';
 
 /** What a vjp knows beside the values it saved. */
 export interface VjpContext<A> {
@@ -41,14 +43,21 @@ export function setQuantizedDispatch(dispatch: QuantizedDispatch): void {
   quantizedDispatch = dispatch;
 }
 
+/** @internal A user may come from plain JavaScript. */
+export function requireTensor(op: string, value: unknown): Tensor {
+  if (value instanceof Tensor) return value;
+  throw new QuantoError('INVALID_ARGUMENT', `[${op}] expected a Tensor but got ${String(value)}; make one with tensor(...)`);
+}
+
 /** Computes an op, quantized where a rule says how, and records it where a gradient is asked for. */
 export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): Tensor {
+  for (const input of inputs) requireTensor(op.name, input);
   const result =
     quantizedDispatch && inputs.some((input) => input.isQuantized)
       ? quantizedDispatch(op, inputs, attributes)
       : op.forward(inputs, attributes);
   const { output, extras } = 'output' in result ? result : { output: result, extras: [] };
-  if (op.vjp && inputs.some((input) => input.requiresGrad) && isGradEnabled()) {
+  if (op.vjp && inputs.some((input) => input.requiresGrad) && isGradEnabled() && isReal(output.dtype)) {
     const saved = op.save?.(inputs, output, extras) ?? [];
     const metas = inputs.map(({ shape, dtype }) => ({ shape, dtype }));
     output.recordAs(new GradNode(op, attributes, inputs.map(nodeOf), metas, saved));

@@ -178,6 +178,7 @@ export class Tensor {
   }
 
   /** A float tensor returns itself; a QTensor returns scale x codes. */
+  // eslint-disable-next-line @typescript-eslint/prefer-return-this-type -- a QTensor returns a plain Tensor
   dequantize(): Tensor {
     return this;
   }

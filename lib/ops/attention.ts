@@ -1,0 +1,78 @@
+import { QuantoError } from '../tensor/error';
+import { requireTensor } from '../tensor/op';
+import { tidy } from '../tensor/scope';
+import type { Tensor } from '../tensor/tensor';
+
+import { add, maskedFill, mul } from './binary';
+import { ones } from './creation';
+import { tril } from './indexing';
+import { matmul } from './matmul';
+import { softmax } from './norm';
+import { dropout } from './random';
+import { reshape, transpose } from './shape';
+import { logicalNot } from './unary';
+
+export interface AttentionOptions {
+  /** bool: true where a query may see a key; or floats that are added to the scores. Broadcasts to [..., L, S]. */
+  mask?: Tensor | null;
+  /** Query i sees the keys up to i. Default: false. */
+  causal?: boolean;
+  /** Default: 1 / sqrt(E). */
+  scale?: number;
+  /** The share of the weights that training drops. Default: 0. */
+  dropout?: number;
+}
+
+/** [..., heads, L, E] with its heads gathered in groups: [..., heads / group, group * L, E]. A view of a row-major tensor. */
+function groupHeads(src: Tensor, group: number): Tensor {
+  if (group === 1) return src;
+  const [heads, length, width] = src.shape.slice(-3);
+  return reshape(src, [...src.shape.slice(0, -3), heads / group, group * length, width]);
+}
+
+function ungroupHeads(src: Tensor, group: number): Tensor {
+  if (group === 1) return src;
+  const [heads, length, width] = src.shape.slice(-3);
+  return reshape(src, [...src.shape.slice(0, -3), heads * group, length / group, width]);
+}
+
+/** Heads of the query that share one head of the key and value (grouped-query attention, Ainslie et al. 2023). */
+function headGroup(query: Tensor, key: Tensor): number {
+  if (query.ndim < 3 || key.ndim !== query.ndim) return 1;
+  const [heads, shared] = [query.shape[query.ndim - 3], key.shape[key.ndim - 3]];
+  if (heads === shared || heads === 1 || shared === 1) return 1;
+  if (heads % shared === 0) return heads / shared;
+  throw new QuantoError(
+    'SHAPE_MISMATCH',
+    `[scaledDotProductAttention] expected the query's heads to be a multiple of the key's but got ${heads} and ${shared}`,
+  );
+}
+
+/**
+ * softmax(query key^T * scale + mask) value (Vaswani et al. 2017) for query [..., H, L, E], key [..., G, S, E] and value [..., G, S, V],
+ * where G divides H: [..., H, L, V]. A query that may see no key gives zeros.
+ */
+export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions = {}): Tensor {
+  const op = 'scaledDotProductAttention';
+  for (const operand of [query, key, value]) {
+    if (requireTensor(op, operand).ndim >= 2) continue;
+    throw new QuantoError('SHAPE_MISMATCH', `[${op}] expected at least 2 dimensions [L, E] but got shape [${operand.shape.join(', ')}]`);
+  }
+  const { mask = null, causal = false, scale = 1 / Math.sqrt(query.shape[query.ndim - 1]), dropout: dropped = 0 } = options;
+  return tidy(() => {
+    const group = headGroup(query, key);
+    const scores = ungroupHeads(matmul(groupHeads(mul(query, scale), group), transpose(key, -2, -1)), group);
+    const [length, keys] = scores.shape.slice(-2);
+    const allowed = [
+      ...(causal ? [tril(ones([length, keys], { dtype: 'bool', device: query.device }))] : []),
+      ...(mask?.dtype === 'bool' ? [mask] : []),
+    ].map(logicalNot);
+    const biased = mask && mask.dtype !== 'bool' ? add(scores, mask) : scores;
+    // Finite, so that a row of nothing but masked scores has no NaN; its weights are cleared below.
+    const lowest = scores.dtype === 'float16' ? -65504 : -3e38;
+    const masked = allowed.reduce((sum, forbidden) => maskedFill(sum, forbidden, lowest), biased);
+    const weights = allowed.reduce((kept, forbidden) => maskedFill(kept, forbidden, 0), softmax(masked, -1));
+    const attended = matmul(groupHeads(dropped > 0 ? dropout(weights, { p: dropped }) : weights, group), value);
+    return ungroupHeads(attended, group);
+  });
+}

@@ -1,0 +1,64 @@
+// In-place writes run in stream order and bump the version that backward checks. They are never recorded.
+import { native } from '../native';
+import { QuantoError } from '../tensor/error';
+import { isGradEnabled } from '../tensor/grad-mode';
+import { requireTensor } from '../tensor/op';
+import type { Tensor } from '../tensor/tensor';
+
+import * as raw from './raw';
+
+function requireWritable(op: string, dst: Tensor, sources: readonly Tensor[] = []): void {
+  for (const operand of [dst, ...sources]) {
+    if (!requireTensor(op, operand).requiresGrad || !isGradEnabled()) continue;
+    throw new QuantoError(
+      'AUTOGRAD',
+      `[${op}] in-place writes are not recorded for backward, but an operand requires a gradient; wrap the call in noGrad(() => ...)`,
+    );
+  }
+  if (dst.isQuantized) {
+    throw new QuantoError(
+      'NOT_SUPPORTED',
+      `[${op}] expected a plain tensor to write to but got a quantized one; write to its dequantize()`,
+    );
+  }
+}
+
+/** dst[...] = src, broadcast and converted. Returns dst. */
+export function copy_(dst: Tensor, src: Tensor): Tensor {
+  requireWritable('copy_', dst, [src]);
+  native.copyInPlace(dst.native, src.dequantize().native);
+  return dst;
+}
+
+export function fill_(dst: Tensor, value: number): Tensor {
+  requireWritable('fill_', dst);
+  native.fillInPlace(dst.native, value);
+  return dst;
+}
+
+export function zero_(dst: Tensor): Tensor {
+  requireWritable('zero_', dst);
+  native.fillInPlace(dst.native, 0);
+  return dst;
+}
+
+/** dst += src, broadcast and converted to dst's dtype. Returns dst. */
+export function add_(dst: Tensor, src: Tensor | number): Tensor {
+  if (typeof src === 'number') {
+    requireWritable('add_', dst);
+    native.addInPlace(dst.native, raw.full([], src, dst).native);
+  } else {
+    requireWritable('add_', dst, [src]);
+    native.addInPlace(dst.native, src.dequantize().native);
+  }
+  return dst;
+}
+
+/** dst *= src. Returns dst. */
+export function mul_(dst: Tensor, src: Tensor | number): Tensor {
+  requireWritable('mul_', dst, typeof src === 'number' ? [] : [src]);
+  const product = raw.mul(dst, typeof src === 'number' ? src : src.dequantize());
+  native.copyInPlace(dst.native, product.native);
+  product.dispose();
+  return dst;
+}
