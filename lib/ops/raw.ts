@@ -31,6 +31,8 @@ export function reduce(name: keyof typeof ReduceOp, src: Tensor, axes: readonly 
   return wrap(native.reduce(ReduceOp[name], src.native, axes, keepdim, correction));
 }
 
+export const where = (condition: Tensor, a: Tensor, b: Tensor): Tensor => wrap(native.where(condition.native, a.native, b.native));
+
 /** Values where the condition holds, zero elsewhere; a gradient that passes only there. */
 export function mask(values: Tensor, condition: Tensor): Tensor {
   return wrap(native.where(condition.native, values.native, zeros([], values).native));

@@ -2,7 +2,16 @@
 import './rules';
 
 export { fallbacks } from './fallbacks';
-export { QBytesTensor, QTensor, type QAxis } from './qtensor';
+export { type Producer, type QAxis, QBytesTensor, QTensor } from './qtensor';
 export * from './qtype';
-export { AbsmaxOptimizer, absmaxScale, quantizeActivation, quantizeWeight, type QuantizeWeightOptions, type ScaleOptimizer } from './quantizers';
+export {
+  AbsmaxOptimizer,
+  absmaxScale,
+  packForGemm,
+  quantizeActivation,
+  quantizeWeight,
+  type QuantizeWeightOptions,
+  type ScaleOptimizer,
+} from './quantizers';
 export { quantizedOps } from './rules';
+export { loadQTensor, saveQTensor } from './state';

@@ -48,20 +48,21 @@ function firstOrLast(op: string, axis: number, ndim: number): 0 | -1 {
   return fail(`[${op}] expected axis 0 or -1 but got ${axis}; scales run along the first or the last dimension only`);
 }
 
+/** The shape of the scales of a tensor: [] for one, else 1 everywhere but along the axis. */
+export function scaleShape(shape: readonly number[], axis: QAxis): readonly number[] {
+  if (axis === null) return [];
+  const along = axis === 0 ? 0 : shape.length - 1;
+  return shape.map((size, i) => (i === along ? size : 1));
+}
+
 /** Checks a scale as Quanto does: one number per tensor, or one for each index along the axis in the shape of the values. */
 function checkScale(op: string, src: Tensor, axis: QAxis, scale: Tensor): void {
-  if (axis === null) {
-    if (scale.numel !== 1 || scale.ndim > 0) fail(`[${op}] expected a scalar scale per tensor but got shape [${scale.shape.join(', ')}]`);
-    return;
-  }
-  if (src.ndim < 2) fail(`[${op}] expected at least 2 dimensions for an axis but got shape [${src.shape.join(', ')}]; pass axis null`);
-  const size = src.shape[axis === 0 ? 0 : src.ndim - 1];
-  if (size === 1) fail(`[${op}] cannot quantize shape [${src.shape.join(', ')}] along axis ${axis} of size 1; pass axis null`);
-  if (scale.ndim !== src.ndim) {
-    fail(`[${op}] expected a scale of ${src.ndim} dimensions but got [${scale.shape.join(', ')}]; add dimensions of size 1`);
-  }
-  if (scale.shape.some((length, i) => length !== (i === (axis === 0 ? 0 : src.ndim - 1) ? size : 1))) {
-    fail(`[${op}] expected ${size} scales along axis ${axis} and 1 elsewhere but got [${scale.shape.join(', ')}]`);
+  const shape = `[${src.shape.join(', ')}]`;
+  if (axis !== null && src.ndim < 2) fail(`[${op}] expected at least 2 dimensions for an axis but got shape ${shape}; pass axis null`);
+  if (axis !== null && src.shape.at(axis) === 1) fail(`[${op}] cannot quantize shape ${shape} along axis ${axis} of size 1; pass axis null`);
+  const expected = scaleShape(src.shape, axis);
+  if (scale.ndim !== expected.length || scale.shape.some((size, i) => size !== expected[i])) {
+    fail(`[${op}] expected a scale of shape [${expected.join(', ')}] for shape ${shape} but got [${scale.shape.join(', ')}]`);
   }
 }
 

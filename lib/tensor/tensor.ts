@@ -216,6 +216,12 @@ export class Parameter extends Tensor {
   }
 }
 
+/** @internal Marks a tensor as the parameter of a module without making it another object: quantized weights. */
+export function asParameter<T extends Tensor>(tensor: T): T {
+  (tensor as { role: TensorRole }).role = 'parameter';
+  return keep(tensor);
+}
+
 /** Marks a tensor as part of a module's state that is not learned (running statistics, scales): saved, moved, never freed by `tidy`. */
 export function buffer<T extends Tensor>(tensor: T): T {
   (tensor as { role: TensorRole }).role = 'buffer';

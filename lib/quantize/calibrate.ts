@@ -1,0 +1,70 @@
+import { QuantoError } from '../tensor/error';
+import type { AnyModule } from '../nn';
+
+import { type Calibration, type CalibrationOptions, calibrations } from './calibration-scope';
+import type { QuantizedModule } from './qmodule';
+
+function begin(options: CalibrationOptions): Calibration {
+  const { momentum = 0.9, streamline = true, debug = false } = options;
+  if (!(momentum >= 0 && momentum < 1)) {
+    throw new QuantoError('INVALID_ARGUMENT', `[calibration] expected a momentum from 0 to below 1 but got ${momentum}`);
+  }
+  return { options: { momentum, streamline, debug }, modules: new Set() };
+}
+
+/** Decides which outputs stay quantized, and reads the scales, so that dispatch never has to ask the device. */
+function end({ options, modules }: Calibration): void {
+  for (const module of modules) {
+    module.settle(options.streamline);
+    if (options.debug) print(module);
+  }
+}
+
+function print(module: QuantizedModule): void {
+  const { activations } = module.quantization;
+  const sides = (['input', 'output'] as const).filter((side) => module.calibrated[side] && (side === 'input' || module.outputQuantized));
+  for (const side of sides) {
+    const scale = side === 'input' ? module.input_scale : module.output_scale;
+    console.log(`${(module as AnyModule).constructor.name} ${side} is quantized to ${activations?.name} with scale ${scale.hostValue}`);
+  }
+}
+
+/** An open calibration; disposing it ends the recording. */
+export interface OpenCalibration extends Disposable {
+  /** Ends the calibration; further calls do nothing. */
+  end(): void;
+}
+
+/**
+ * Records the ranges of activations of every quantized model that runs inside `fn`, sync or async: each module's scales follow the largest
+ * magnitudes with momentum (Quanto's Calibration). Models that run beside it are not touched. Afterwards activations are quantized.
+ * Without a function it returns an object for `using`, for synchronous code.
+ * @returns what `fn` returns
+ */
+export function calibration(options?: CalibrationOptions): OpenCalibration;
+export function calibration<R>(fn: () => R, options?: CalibrationOptions): R;
+export function calibration<R>(fnOrOptions: (() => R) | CalibrationOptions = {}, options: CalibrationOptions = {}): R | OpenCalibration {
+  if (typeof fnOrOptions !== 'function') return open(fnOrOptions);
+  const recorded = begin(options);
+  const result = calibrations.run(recorded, fnOrOptions);
+  if (!(result instanceof Promise)) {
+    end(recorded);
+    return result;
+  }
+  return result.then((value: unknown) => {
+    end(recorded);
+    return value;
+  }) as R;
+}
+
+function open(options: CalibrationOptions): OpenCalibration {
+  const recorded = begin(options);
+  let close: (() => void) | null = calibrations.open(recorded);
+  const finish = () => {
+    if (!close) return;
+    close();
+    close = null;
+    end(recorded);
+  };
+  return { end: finish, [Symbol.dispose]: finish };
+}

@@ -1,0 +1,17 @@
+import { type AnyModule, LayerNorm } from '../nn';
+import { layerNorm } from '../ops/norm';
+import type { Tensor } from '../tensor/tensor';
+
+import { QModule, type QuantizationConfig } from './qmodule';
+
+/** A layer norm whose output is quantized; its weights stay in float. */
+export class QLayerNorm extends QModule(LayerNorm) {
+  /** Without quantized activations there is nothing to do. */
+  static override from(module: AnyModule, config: QuantizationConfig) {
+    return config.activations ? super.from(module, { ...config, weights: null }) : null;
+  }
+
+  compute(input: Tensor): Tensor {
+    return layerNorm(input, this.normalizedShape, { weight: this.weight, bias: this.bias, eps: this.eps });
+  }
+}

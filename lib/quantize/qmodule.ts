@@ -1,0 +1,246 @@
+import type { AnyModule, LoadReport, Module, StateDict } from '../nn';
+import { full } from '../ops/creation';
+import * as raw from '../ops/raw';
+import {
+  absmaxScale,
+  loadQTensor,
+  packForGemm,
+  type Producer,
+  QTensor,
+  type QType,
+  quantizeActivation,
+  quantizeWeight,
+  saveQTensor,
+  type ScaleOptimizer,
+} from '../qtensor';
+import { QuantoError } from '../tensor/error';
+import { noGrad } from '../tensor/grad-mode';
+import { asParameter, buffer, Tensor } from '../tensor/tensor';
+
+import { calibrations } from './calibration-scope';
+
+/** What the weights and activations of a module become; null leaves them in float. */
+export interface QuantizationConfig {
+  readonly weights: QType | null;
+  readonly activations: QType | null;
+  /** What computes the scales of the weight; null for the default. */
+  readonly optimizer: ScaleOptimizer | null;
+}
+
+/** The two sides of a module that activations cross. */
+export type Side = 'input' | 'output';
+
+/** A module that quantizes its weight, its input and its output. */
+export interface QuantizedModule extends Module, Producer {
+  readonly quantization: QuantizationConfig;
+  /** Scales of activations, [] in the dtype of the weight; 1 until they are calibrated. */
+  input_scale: Tensor;
+  output_scale: Tensor;
+  /** Which scales a calibration or a file has given. An activation without one stays in float. */
+  readonly calibrated: Record<Side, boolean>;
+  /** Whether the output leaves the module quantized, once it is calibrated. */
+  outputQuantized: boolean;
+  /** Whether integer weights have replaced the float ones. */
+  readonly frozen: boolean;
+  /** The weight as forward uses it: quantized on the fly until the module is frozen; the float one where weights stay float. */
+  readonly qweight: Tensor;
+  /** Whether the input is quantized, when activations are. */
+  readonly quantizesInput: boolean;
+  /** Replaces the float weight by its integer form. */
+  freeze(): void;
+  /** @internal Ends a calibration for this module; see calibrate.ts. */
+  settle(streamline: boolean): void;
+}
+
+// TypeScript requires exactly this constructor type of the base of a mixin.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+type ModuleClass = abstract new (...args: any[]) => Module;
+
+// In files a scale of 1 means "uncalibrated", so a calibrated scale of 1 is saved as the next number of its dtype.
+const AFTER_ONE: Readonly<Record<string, number>> = { float32: 1 + 2 ** -23, float16: 1 + 2 ** -10, bfloat16: 1 + 2 ** -7 };
+
+const made = new WeakSet();
+
+/** Whether a module is quantized: an instance of a `QModule` class. */
+export function isQModule(module: AnyModule): module is AnyModule & QuantizedModule {
+  return made.has(module);
+}
+
+/**
+ * A base class for quantized modules: `class QMine extends QModule(Mine) { compute(input) { ... this.qweight ... } }`, then
+ * `registerQModule(Mine, QMine)`. Its forward quantizes the input, computes, and quantizes the output, recording ranges in a calibration.
+ * Mine may have a parameter `weight`, whose first dim gets a scale for each index.
+ */
+export function QModule<B extends ModuleClass>(Base: B) {
+  abstract class Quantized extends Base implements QuantizedModule {
+    // Declared only: `from` copies the properties of a float module onto an instance that no constructor has run for.
+    declare quantization: QuantizationConfig;
+    declare weight?: Tensor | null;
+    declare input_scale: Tensor;
+    declare output_scale: Tensor;
+    declare calibrated: Record<Side, boolean>;
+    declare outputQuantized: boolean;
+    declare outputRequired: boolean;
+
+    constructor(...args: ConstructorParameters<ModuleClass>) {
+      super(...args);
+      this.setUp({ weights: null, activations: null, optimizer: null });
+    }
+
+    /** The module's function of a quantized or float input; written with ops that dispatch on quantized tensors. */
+    abstract compute(input: Tensor): Tensor;
+
+    get quantizesInput(): boolean {
+      return false;
+    }
+
+    /** A quantized module that takes over the properties of a float one: its parameters are the same objects. */
+    static from<Q extends Quantized>(this: { prototype: Q }, module: AnyModule, config: QuantizationConfig): Q {
+      const quantized = Object.assign(Object.create(this.prototype) as Q, module);
+      quantized.setUp(config);
+      return quantized;
+    }
+
+    /** Prepares the state that a constructor would: modules are made from float ones, not anew. */
+    setUp(config: QuantizationConfig): void {
+      const { weight } = this;
+      made.add(this);
+      this.quantization = config;
+      const options = weight ? { dtype: weight.dtype, device: weight.device } : {};
+      this.input_scale = buffer(full([], 1, options));
+      this.output_scale = buffer(full([], 1, options));
+      this.calibrated = { input: false, output: false };
+      this.outputQuantized = true;
+      this.outputRequired = false;
+    }
+
+    get frozen(): boolean {
+      return this.weight instanceof QTensor;
+    }
+
+    get qweight(): Tensor {
+      const { weight, quantization } = this;
+      if (!weight) throw new QuantoError('INVALID_ARGUMENT', `[${this.constructor.name}] this module has no weight to quantize`);
+      if (!quantization.weights || weight instanceof QTensor) return weight;
+      return quantizeWeight(weight, { qtype: quantization.weights, axis: 0, optimizer: quantization.optimizer ?? undefined });
+    }
+
+    override forward(input: Tensor): Tensor {
+      return this.quantizeOutput(this.compute(this.quantizeInput(input)));
+    }
+
+    quantizeInput(input: Tensor): Tensor {
+      const { activations } = this.quantization;
+      if (!activations || !this.quantizesInput) return input;
+      if (input instanceof QTensor && input.qtype !== activations) {
+        throw new QuantoError(
+          'NOT_SUPPORTED',
+          `[${this.constructor.name}] expected a ${activations.name} input but got ${input.qtype.name}; give all modules of a model one activation type`,
+        );
+      }
+      this.observe('input', input, activations);
+      if (input instanceof QTensor || !this.calibrated.input) return input;
+      return quantizeActivation(input, { qtype: activations, scale: this.input_scale });
+    }
+
+    quantizeOutput(output: Tensor): Tensor {
+      const { activations } = this.quantization;
+      if (!activations) return output;
+      this.observe('output', output, activations);
+      if (!this.calibrated.output || !this.outputQuantized || output instanceof QTensor) return output;
+      const quantized = quantizeActivation(output, { qtype: activations, scale: this.output_scale });
+      if (calibrations.current) quantized.producer = this;
+      return quantized;
+    }
+
+    /** Lets the calibration under way, if any, see an activation. */
+    observe(side: Side, activation: Tensor, qtype: QType): void {
+      const calibration = calibrations.current;
+      if (!calibration) return;
+      if (!calibration.modules.has(this)) {
+        // Every calibration decides anew which outputs stay quantized.
+        calibration.modules.add(this);
+        this.outputQuantized = true;
+        this.outputRequired = false;
+      }
+      const scale = side === 'input' ? this.input_scale : this.output_scale;
+      noGrad(() => {
+        // The scale of a quantized input is adopted: it is exact, and requantizing would only lose.
+        const adopted = activation instanceof QTensor;
+        const latest = adopted ? activation.scale.share() : raw.cast(absmaxScale(activation, { qtype }), scale.dtype);
+        const blended = adopted || !this.calibrated[side] ? latest : movingAverage(scale, latest, calibration.options.momentum);
+        scale.replaceBy(blended);
+        latest.dispose();
+        blended.dispose();
+      });
+      this.calibrated[side] = true;
+    }
+
+    settle(streamline: boolean): void {
+      for (const side of ['input', 'output'] as const) {
+        const scale = side === 'input' ? this.input_scale : this.output_scale;
+        if (!this.calibrated[side] || readScale(scale) > 0) continue;
+        // Nothing but zeros came through: there is no range to quantize with.
+        scale.replaceBy(full([], 1, { dtype: scale.dtype, device: scale.device }));
+        this.calibrated[side] = false;
+      }
+      this.outputQuantized = !streamline || this.outputRequired;
+    }
+
+    freeze(): void {
+      if (!this.quantization.weights || !this.weight || this.frozen) return;
+      this.weight = noGrad(() => asParameter(packForGemm(this.qweight as QTensor)));
+    }
+
+    override saveToStateDict(prefix: string, out: Record<string, Tensor>): void {
+      super.saveToStateDict(prefix, out);
+      if (this.weight instanceof QTensor) {
+        delete out[`${prefix}weight`];
+        Object.assign(out, saveQTensor(this.weight, `${prefix}weight.`));
+      }
+      out[`${prefix}input_scale`] = savedScale(this.input_scale, this.calibrated.input);
+      out[`${prefix}output_scale`] = savedScale(this.output_scale, this.calibrated.output && this.outputQuantized);
+    }
+
+    override loadFromStateDict(prefix: string, sd: StateDict, report: LoadReport): void {
+      const { weight, quantization } = this;
+      if (quantization.weights && weight && !report.has(`${prefix}weight`)) {
+        this.weight = undefined;
+        super.loadFromStateDict(prefix, sd, report);
+        this.weight = weight;
+        const loaded = loadQTensor(`${prefix}weight.`, { qtype: quantization.weights, shape: weight.shape, find: (key) => report.find(key) });
+        if (typeof loaded === 'string') report.mismatches.push(loaded);
+        else if (loaded) report.whenComplete(() => (this.weight = asParameter(packForGemm(loaded))));
+      } else {
+        super.loadFromStateDict(prefix, sd, report);
+      }
+      report.whenComplete(() => {
+        this.calibrated.input = report.has(`${prefix}input_scale`) && readScale(this.input_scale) !== 1;
+        this.calibrated.output = report.has(`${prefix}output_scale`) && readScale(this.output_scale) !== 1;
+        this.outputQuantized = this.calibrated.output;
+      });
+    }
+  }
+  return Quantized;
+}
+
+/** m * old + (1 - m) * latest; a scale of 0, from a batch of zeros, is no range and is replaced. */
+function movingAverage(old: Tensor, latest: Tensor, momentum: number): Tensor {
+  const blended = raw.add(raw.mul(old, momentum), raw.mul(latest, 1 - momentum));
+  return raw.where(raw.binary('eq', old, 0), latest, raw.where(raw.binary('eq', latest, 0), old, blended));
+}
+
+/** The value of a scale, which is known on the host from here on. */
+function readScale(scale: Tensor): number {
+  const known = scale.hostValue;
+  if (known !== undefined) return known;
+  const value = (raw.cast(scale, 'float32').dataSync() as Float32Array)[0];
+  scale.setHostValue(value);
+  return value;
+}
+
+function savedScale(scale: Tensor, inUse: boolean): Tensor {
+  const value = inUse ? readScale(scale) : 1;
+  if (!inUse) return full([], 1, { dtype: scale.dtype, device: scale.device });
+  return value === 1 ? full([], AFTER_ONE[scale.dtype], { dtype: scale.dtype, device: scale.device }) : scale.detach();
+}

@@ -1,0 +1,78 @@
+import type { AnyModule } from '../nn';
+import { type QType, type ScaleOptimizer, toQType } from '../qtensor';
+import { QuantoError } from '../tensor/error';
+
+import type { QuantizationMap } from './map';
+import { nameFilter } from './patterns';
+import type { QuantizationConfig } from './qmodule';
+import { quantizedForm } from './registry';
+
+export interface QuantizeOptions {
+  /** What weights become: a qtype or its name, or a map of module names. Left out: they stay in float. */
+  weights?: QType | string | QuantizationMap | null;
+  /** What activations become, once they are calibrated. Left out: they stay in float. */
+  activations?: QType | string | null;
+  /** What computes the scales of weights; the largest magnitude by default. */
+  optimizer?: ScaleOptimizer;
+  /** Names of the modules to quantize, with `*`, `?` and `[...]`; all by default. */
+  include?: string | readonly string[];
+  /** Names of the modules to leave. */
+  exclude?: string | readonly string[];
+}
+
+/** 'none' in files and null in options both mean float. */
+function optionalQType(value: QType | string | null | undefined): QType | null {
+  return value === undefined || value === null || value === 'none' ? null : toQType(value);
+}
+
+function isMap(weights: QuantizeOptions['weights']): weights is QuantizationMap {
+  return typeof weights === 'object' && weights !== null && !('qmin' in weights);
+}
+
+/** What becomes of the module of a name; null leaves it. */
+function planner(options: QuantizeOptions): (name: string) => QuantizationConfig | null {
+  const { weights, activations, optimizer = null, include, exclude } = options;
+  const chosen = nameFilter(include, exclude);
+  if (isMap(weights)) {
+    return (name) => {
+      if (!Object.hasOwn(weights, name) || !chosen(name)) return null;
+      return { weights: optionalQType(weights[name].weights), activations: optionalQType(weights[name].activations), optimizer };
+    };
+  }
+  const config = { weights: optionalQType(weights), activations: optionalQType(activations), optimizer };
+  if (!config.weights && !config.activations) {
+    throw new QuantoError('INVALID_ARGUMENT', "[quantize] expected weights or activations; pass { weights: 'qint8' }, for example");
+  }
+  return (name) => (chosen(name) ? config : null);
+}
+
+/**
+ * Replaces the modules that have a quantized form (Linear, Conv2d, LayerNorm, and what `registerQModule` added), in place. Weights are
+ * quantized on the fly from then on, so the model can still be trained; `freeze` makes that final. Modules that are quantized already
+ * stay as they are.
+ * @returns the model; when the model itself is such a module, its quantized form
+ */
+export function quantize<M extends AnyModule>(model: M, options: QuantizeOptions): M {
+  const plan = planner(options);
+  let root: AnyModule = model;
+  // A shared module is replaced by one quantized module under each of its names.
+  const replaced = new Map<AnyModule, AnyModule>();
+  const visit = (parent: AnyModule, prefix: string) => {
+    for (const [name, child] of parent.namedChildren()) {
+      const path = prefix === '' ? name : `${prefix}.${name}`;
+      const config = plan(path);
+      const quantized = replaced.get(child) ?? (config && quantizedForm(child, config));
+      if (quantized) {
+        replaced.set(child, quantized);
+        parent.setSubmodule(name, quantized);
+      } else {
+        visit(child, path);
+      }
+    }
+  };
+  const config = plan('');
+  const own = config && quantizedForm(model, config);
+  if (own) root = own;
+  else visit(model, '');
+  return root as M;
+}
