@@ -1,17 +1,15 @@
-import { native } from '../native';
+import { keep } from '../tensor/scope';
 import { Parameter, Tensor, type TensorRole } from '../tensor/tensor';
 
 /** A tensor of the same values in memory of its own, with the role, the flags and the gradient of the original. */
 function copyTensor(tensor: Tensor): Tensor {
-  let copy: Tensor;
-  if (tensor instanceof Parameter) {
-    const values = Tensor.fromNative(native.clone(tensor.native));
-    copy = new Parameter(values, tensor.requiresGrad);
+  const values = tensor.copy();
+  const copy = tensor instanceof Parameter ? new Parameter(values, tensor.requiresGrad) : values;
+  if (copy !== values) {
     values.dispose();
   } else {
-    copy = Tensor.fromNative(native.clone(tensor.native));
     (copy as { role: TensorRole }).role = tensor.role;
-    copy.kept = tensor.kept;
+    if (tensor.parts().every((part) => part.kept)) keep(copy);
     if (tensor.isLeaf) copy.requiresGrad = tensor.requiresGrad;
   }
   if (tensor.grad) copy.grad = copyTensor(tensor.grad);

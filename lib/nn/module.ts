@@ -1,6 +1,5 @@
-import { native } from '../native';
-import { type Device, deviceCode, isDevice } from '../tensor/device';
-import { type DType, dtypeCode, isDType, isReal } from '../tensor/dtype';
+import { type Device, isDevice } from '../tensor/device';
+import { type DType, isDType, isReal } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
 import { keep, tensorsIn } from '../tensor/scope';
 import { Tensor } from '../tensor/tensor';
@@ -265,9 +264,7 @@ function shadowForward(module: AnyModule): Hooked {
 
 function convert(tensor: Tensor, target: Device | DType): void {
   if (isDType(target) && !isReal(tensor.dtype)) return;
-  const converted = Tensor.fromNative(
-    isDType(target) ? native.toDType(tensor.native, dtypeCode(target)) : native.toDevice(tensor.native, deviceCode(target)),
-  );
+  const converted = tensor.converted(target);
   tensor.replaceBy(converted);
   converted.dispose();
 }

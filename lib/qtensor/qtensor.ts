@@ -1,7 +1,8 @@
 import { native, type NativeTensor } from '../native';
 import type { Device } from '../tensor/device';
-import type { DType, TypedArray } from '../tensor/dtype';
+import { type DType, isDType, type TypedArray } from '../tensor/dtype';
 import { apply, type Op } from '../tensor/op';
+import { keep } from '../tensor/scope';
 import { Tensor, type TensorRole } from '../tensor/tensor';
 
 import { countFallback } from './fallbacks';
@@ -39,7 +40,7 @@ export abstract class QTensor extends Tensor {
     readonly qtype: QType,
     readonly axis: QAxis,
     /** @internal As stored: the codes may be packed. */
-    readonly stored: Readonly<QTensorParts>,
+    public stored: Readonly<QTensorParts>,
   ) {
     super(null);
   }
@@ -98,6 +99,27 @@ export abstract class QTensor extends Tensor {
 
   override share(): this {
     return this.mapParts((part) => part.share());
+  }
+
+  override copy(): this {
+    return this.mapParts((part) => part.copy());
+  }
+
+  /** Only the scale has a floating-point dtype to change; codes move to devices, in the packed form of the new one where they were packed. */
+  override converted(target: Device | DType): this {
+    if (isDType(target)) return this.mapParts((part, name) => (name === 'scale' ? part.converted(target) : part.share()));
+    const packed = native.isPacked(this.stored.codes.native);
+    return this.mapParts((part, name) => {
+      const moved = (name === 'codes' ? this.codes : part).converted(target);
+      return packed && name === 'codes' ? Tensor.fromNative(native.packWeight(moved.native)) : moved;
+    });
+  }
+
+  override replaceBy(other: Tensor): void {
+    const before = this.stored;
+    this.stored = (other as this).share().stored;
+    for (const part of Object.values(this.stored)) keep(part);
+    for (const part of Object.values(before)) part.dispose();
   }
 
   override dispose(): void {

@@ -1,4 +1,4 @@
-import { type AnyModule, LayerNorm } from '../nn';
+import { LayerNorm } from '../nn';
 import { layerNorm } from '../ops/norm';
 import type { Tensor } from '../tensor/tensor';
 
@@ -7,8 +7,8 @@ import { QModule, type QuantizationConfig } from './qmodule';
 /** A layer norm whose output is quantized; its weights stay in float. */
 export class QLayerNorm extends QModule(LayerNorm) {
   /** Without quantized activations there is nothing to do. */
-  static override from(module: AnyModule, config: QuantizationConfig) {
-    return config.activations ? super.from(module, { ...config, weights: null }) : null;
+  static override configure(config: QuantizationConfig): QuantizationConfig | null {
+    return config.activations ? { ...config, weights: null } : null;
   }
 
   compute(input: Tensor): Tensor {

@@ -94,10 +94,21 @@ export function QModule<B extends ModuleClass>(Base: B) {
       return false;
     }
 
-    /** A quantized module that takes over the properties of a float one: its parameters are the same objects. */
-    static from<Q extends Quantized>(this: { prototype: Q }, module: AnyModule, config: QuantizationConfig): Q {
+    /** What of a config applies to this class; null when a module of it stays as it is. */
+    static configure(config: QuantizationConfig): QuantizationConfig | null {
+      return config;
+    }
+
+    /** The quantized form of a float module, which takes over its properties: parameters stay the same objects. */
+    static from<Q extends Quantized>(
+      this: { prototype: Q; configure(config: QuantizationConfig): QuantizationConfig | null },
+      module: AnyModule,
+      config: QuantizationConfig,
+    ): Q | null {
+      const own = this.configure(config);
+      if (!own) return null;
       const quantized = Object.assign(Object.create(this.prototype) as Q, module);
-      quantized.setUp(config);
+      quantized.setUp(own);
       return quantized;
     }
 

@@ -1,8 +1,8 @@
 import { native, type NativeTensor } from '../native';
 
 import { type GradNode, backward } from './autograd';
-import { type DType, type TypedArray, dtypeOfCode, dtypes } from './dtype';
-import { type Device, deviceOfCode } from './device';
+import { type Device, deviceCode, deviceOfCode } from './device';
+import { type DType, dtypeCode, dtypeOfCode, dtypes, isDType, type TypedArray } from './dtype';
 import { QuantoError } from './error';
 import { formatTensor } from './format';
 import { Handle } from './handle';
@@ -80,6 +80,17 @@ export class Tensor {
     this.#handle = handle;
     this.#shape = undefined;
     this.#dtype = undefined;
+  }
+
+  /** @internal The same kind of tensor with memory of its own; no gradient history. */
+  copy(): Tensor {
+    return Tensor.fromNative(native.clone(this.native));
+  }
+
+  /** @internal The same kind of tensor on a device or in a floating-point dtype; shares memory where nothing changes. */
+  converted(target: Device | DType): Tensor {
+    if (!isDType(target)) return Tensor.fromNative(native.toDevice(this.native, deviceCode(target)));
+    return Tensor.fromNative(native.toDType(this.native, dtypeCode(target)));
   }
 
   /** @internal The plain tensors this one is made of: itself. QTensor answers with its codes and scales too. */
