@@ -32,20 +32,31 @@ constexpr int kSpinMicroseconds = 50;
 
 }  // namespace
 
-Stream::Slot& Stream::acquire() {
-  if (!executor_.joinable()) {
-    ring_.reset(new Slot[kSlots]);
+bool Stream::start() {
+  if (executor_.joinable()) return true;
+  try {
+    if (!ring_) ring_.reset(new Slot[kSlots]);
     executor_ = std::thread([this] { work(); });
+  } catch (const std::exception&) {
+    return false;
   }
+  return true;
+}
+
+Stream::Slot& Stream::acquire() {
   const uint32_t issued = issued_.load(std::memory_order_relaxed);
   for (uint32_t done = done_.load(std::memory_order_acquire); issued - done == kSlots; done = done_.load(std::memory_order_acquire))
     done_.wait(done, std::memory_order_acquire);
   return ring_[issued % kSlots];
 }
 
-void Stream::publish() {
-  issued_.fetch_add(1, std::memory_order_release);
-  issued_.notify_one();
+void Stream::publish() { advance(issued_); }
+
+// A store that other threads may sleep on is sequentially consistent: with less, the look for sleepers inside notify_one could come
+// before it, and a thread that falls asleep in between would never be woken.
+void Stream::advance(std::atomic<uint32_t>& counter) {
+  counter.fetch_add(1, std::memory_order_seq_cst);
+  counter.notify_one();
 }
 
 void Stream::work() {
@@ -58,8 +69,8 @@ void Stream::work() {
     Slot& slot = ring_[next % kSlots];
     slot.run(slot.object);
     slot.destroy(slot.object);
-    done_.store(++next, std::memory_order_release);
-    done_.notify_one();
+    ++next;
+    advance(done_);
   }
   for (; next != last_; ++next) ring_[next % kSlots].destroy(ring_[next % kSlots].object);
   done_.store(next, std::memory_order_release);
@@ -80,8 +91,7 @@ void Stream::stop() {
     last_ = issued_.load(std::memory_order_relaxed);
     stopping_.store(true, std::memory_order_release);
     // The counter must move, or a waiting executor would find its value unchanged and sleep on.
-    issued_.fetch_add(1, std::memory_order_release);
-    issued_.notify_one();
+    advance(issued_);
     executor_.join();
     issued_.store(last_, std::memory_order_relaxed);
     stopping_.store(false, std::memory_order_relaxed);

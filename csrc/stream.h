@@ -23,7 +23,9 @@ class Stream {
   // Runs `task()` in order. `nanoseconds` is its predicted time. One thread, the environment's own, submits.
   template <class Task>
   void submit(double nanoseconds, Task&& task) {
-    if (synchronous_ || (nanoseconds < kInlineNanoseconds && idle())) {
+    static_assert(std::is_nothrow_invocable_v<Task&>, "nobody catches on the executor: a failure goes into the outputs");
+    // Where no thread can be started nothing is queued either, so running here keeps the order.
+    if (synchronous_ || (nanoseconds < kInlineNanoseconds && idle()) || !start()) {
       task();
       return;
     }
@@ -54,9 +56,11 @@ class Stream {
     alignas(std::max_align_t) std::byte inplace[kSlotBytes];
   };
 
+  bool start();     // false when the system gives no thread
   Slot& acquire();  // blocks while the ring is full
   void publish();
   void work();
+  static void advance(std::atomic<uint32_t>& counter);
 
   template <class Task>
   void emplace(Task&& task) {
