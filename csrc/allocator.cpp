@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <new>
 
 namespace quanto {
 
@@ -47,19 +48,28 @@ void* Allocator::allocate(size_t bytes) {
   return data;
 }
 
-void Allocator::release(void* data, size_t bytes) {
+void Allocator::release(void* data, size_t bytes) noexcept {
   const int index = classOf(bytes);
   const size_t size = sizeOfClass(index);
   const size_t used = used_.fetch_sub(size, std::memory_order_relaxed) - size;
   {
     std::lock_guard lock(mutex_);
-    if (cached_.load(std::memory_order_relaxed) + size <= std::max(kCacheFloor, used)) {
-      free_[index].push_back(data);
+    if (cached_.load(std::memory_order_relaxed) + size <= std::max(kCacheFloor, used) && keep(index, data)) {
       cached_.fetch_add(size, std::memory_order_relaxed);
       return;
     }
   }
   backend_.release(device_, data, size);
+}
+
+// False when there is no memory to list the block.
+bool Allocator::keep(int index, void* data) noexcept {
+  try {
+    free_[index].push_back(data);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
 }
 
 void Allocator::trim() {

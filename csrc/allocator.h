@@ -20,7 +20,7 @@ class Allocator {
 
   // Null when the device has no memory left, even after the cache was given back. Any thread may call.
   void* allocate(size_t bytes);
-  void release(void* data, size_t bytes);
+  void release(void* data, size_t bytes) noexcept;
   // Gives every cached block back to the device.
   void trim();
 
@@ -33,6 +33,7 @@ class Allocator {
   static constexpr int kClasses = 512;
   static int classOf(size_t bytes);
   static size_t sizeOfClass(int index);
+  bool keep(int index, void* data) noexcept;
 
   const Backend& backend_;
   const int32_t device_;

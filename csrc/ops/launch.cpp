@@ -2,7 +2,13 @@
 
 namespace quanto::ops::detail {
 
-std::shared_ptr<const Error> failureOf(Status status, const char* op, const Device& device) {
+namespace {
+
+// Made ahead, for when there is no memory to make one; never freed, because streams may run until the process ends.
+const std::shared_ptr<const Error>& kNoMemoryForError = *new std::shared_ptr<const Error>(
+    std::make_shared<Error>(ErrorCode::OUT_OF_MEMORY, "[stream] the process is out of memory; dispose() tensors you no longer need"));
+
+std::shared_ptr<const Error> makeFailure(Status status, const char* op, const Device& device) {
   switch (status) {
     case Status::outOfMemory:
       return std::make_shared<Error>(ErrorCode::OUT_OF_MEMORY,
@@ -17,6 +23,17 @@ std::shared_ptr<const Error> failureOf(Status status, const char* op, const Devi
     default:
       return std::make_shared<Error>(ErrorCode::DEVICE_FAILURE,
                                      text("[", op, "] the kernel failed on ", device.name, "; run with QUANTO_SYNC=1 to find the call"));
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const Error> failureOf(Status status, const char* op, const Device& device) noexcept {
+  if (status == Status::ok) return nullptr;
+  try {
+    return makeFailure(status, op, device);
+  } catch (const std::bad_alloc&) {
+    return kNoMemoryForError;
   }
 }
 

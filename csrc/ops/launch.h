@@ -34,7 +34,21 @@ namespace detail {
 template <class T>
 inline constexpr bool isOperand = std::is_same_v<T, In> || std::is_same_v<T, Out> || std::is_same_v<T, InOut>;
 
-std::shared_ptr<const Error> failureOf(Status status, const char* op, const Device& device);
+// Null for Status::ok.
+std::shared_ptr<const Error> failureOf(Status status, const char* op, const Device& device) noexcept;
+
+// Status of a call on the stream, where no exception may leave.
+template <class Call>
+Status statusOf(Call&& call) noexcept {
+  try {
+    return call();
+  } catch (const std::bad_alloc&) {
+    return Status::outOfMemory;
+  } catch (...) {
+    return Status::deviceFailure;
+  }
+}
+
 [[noreturn]] void failMissingSlot(const char* op, const Device& device);
 // Device of the operands so far, and of the next one: they must be the same.
 void joinDevice(const char* op, Device*& device, const Tensor& tensor);
@@ -100,19 +114,20 @@ void launch(const char* op, double nanoseconds, Arguments... arguments) {
   Stream& stream = Environment::current().stream;
   std::shared_ptr<const Error> failure;  // reported at the call only when every kernel runs inline
   auto* reported = stream.synchronous() ? &failure : nullptr;
-  stream.submit(nanoseconds, [op, device, &stream, reported, arguments = std::tuple(std::move(arguments)...)]() mutable {
+  stream.submit(nanoseconds, [op, device, &stream, reported, arguments = std::tuple(std::move(arguments)...)]() mutable noexcept {
     std::apply(
         [&](auto&... argument) {
           std::shared_ptr<const Error> problem;
           (detail::collectFailure(argument, problem), ...);
           bool ran = false;
           if (!problem) {
-            Status status = Status::outOfMemory;
-            if ((detail::takeMemory(argument) && ...)) {
+            const Status status = detail::statusOf([&] {
+              if (!(detail::takeMemory(argument) && ...)) return Status::outOfMemory;
+              Queue* queue = stream.queue(*device);
               ran = true;
-              status = (device->backend.*slot)(stream.queue(*device), detail::resolve(argument)...);
-            }
-            if (status != Status::ok) problem = detail::failureOf(status, op, *device);
+              return (device->backend.*slot)(queue, detail::resolve(argument)...);
+            });
+            problem = detail::failureOf(status, op, *device);
           }
           if (!problem) return;
           (detail::markFailed(argument, problem, ran), ...);

@@ -17,16 +17,20 @@ namespace quanto::ops {
 
 namespace {
 
-std::shared_ptr<const Error> transferFailure(Status status, const char* op, const Device& device) {
-  return status == Status::ok ? nullptr : detail::failureOf(status, op, device);
+using detail::failureOf;
+using detail::statusOf;
+
+// The first byte of a row-major tensor; on the stream only.
+char* firstByte(const Tensor& tensor) {
+  return static_cast<char*>(tensor.storage()->data()) + tensor.offset() * static_cast<int64_t>(sizeOf(tensor.dtype()));
 }
 
 // A descriptor of our own: the caller's may be closed, and its number reused, before the stream comes to the read.
 class OpenFile {
  public:
-  explicit OpenFile(int64_t descriptor) : descriptor_(fcntl(static_cast<int>(descriptor), F_DUPFD_CLOEXEC, 0)) {
-    if (descriptor_ < 0)
-      fail(ErrorCode::IO, "[readFile] expected an open file but got descriptor ", descriptor, ": ", std::strerror(errno));
+  explicit OpenFile(int64_t descriptor) {
+    if (std::in_range<int>(descriptor)) descriptor_ = fcntl(static_cast<int>(descriptor), F_DUPFD_CLOEXEC, 0);
+    if (descriptor_ < 0) fail(ErrorCode::IO, "[readFile] expected an open file but got descriptor ", descriptor);
   }
   OpenFile(OpenFile&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
   OpenFile(const OpenFile&) = delete;
@@ -34,7 +38,8 @@ class OpenFile {
     if (descriptor_ >= 0) close(descriptor_);
   }
 
-  std::shared_ptr<const Error> read(char* to, int64_t position, int64_t bytes) const {
+  // On the stream: the failure is returned.
+  std::shared_ptr<const Error> read(char* to, int64_t position, int64_t bytes) const noexcept try {
     constexpr int64_t kLargestRead = 1 << 30;
     while (bytes > 0) {
       const ssize_t count = pread(descriptor_, to, static_cast<size_t>(std::min(bytes, kLargestRead)), position);
@@ -48,11 +53,25 @@ class OpenFile {
       bytes -= count;
     }
     return nullptr;
+  } catch (const std::bad_alloc&) {
+    return failureOf(Status::outOfMemory, "readFile", cpuDevice());
   }
 
  private:
-  int descriptor_;
+  int descriptor_ = -1;
 };
+
+// Between devices, one of which is mostly the CPU; other pairs go through the host.
+Status copyBytes(Stream& stream, const Tensor& src, const Tensor& dst) {
+  Device &from = src.device(), &to = dst.device();
+  const size_t bytes = static_cast<size_t>(dst.bytes());
+  if (bytes == 0) return Status::ok;
+  if (&from == &cpuDevice()) return to.backend.copyFromHost(stream.queue(to), firstByte(dst), firstByte(src), bytes);
+  if (&to == &cpuDevice()) return from.backend.copyToHost(stream.queue(from), firstByte(dst), firstByte(src), bytes);
+  std::vector<char> host(bytes);
+  const Status status = from.backend.copyToHost(stream.queue(from), host.data(), firstByte(src), bytes);
+  return status == Status::ok ? to.backend.copyFromHost(stream.queue(to), firstByte(dst), host.data(), bytes) : status;
+}
 
 }  // namespace
 
@@ -63,17 +82,19 @@ Tensor fromHost(const void* data, int64_t bytes, DType dtype, const Shape& shape
          " but got ", bytes, " bytes");
   // Nothing else can see the new storage, so on the CPU its bytes are written here, ahead of the stream.
   if (&device == &cpuDevice()) {
-    if (!dst.storage()->materialize()) throw Error(*detail::failureOf(Status::outOfMemory, "tensor", device));
+    if (!dst.storage()->materialize()) throw Error(*failureOf(Status::outOfMemory, "tensor", device));
     if (bytes > 0) std::memcpy(dst.storage()->data(), data, static_cast<size_t>(bytes));
     return dst;
   }
   const char* start = static_cast<const char*>(data);
   Stream& stream = Environment::current().stream;
-  stream.submit(bytesCost(bytes), [dst, &stream, &device, copy = std::vector<char>(start, start + bytes)] {
-    const Storage& storage = *dst.storage();
-    Status status = Status::outOfMemory;
-    if (dst.storage()->materialize()) status = device.backend.copyFromHost(stream.queue(device), storage.data(), copy.data(), copy.size());
-    dst.storage()->failure = transferFailure(status, "tensor", device);
+  stream.submit(bytesCost(bytes), [dst, &stream, &device, copy = std::vector<char>(start, start + bytes)]() noexcept {
+    Storage& storage = *dst.storage();
+    const Status status = statusOf([&] {
+      if (!storage.materialize()) return Status::outOfMemory;
+      return device.backend.copyFromHost(stream.queue(device), storage.data(), copy.data(), copy.size());
+    });
+    storage.failure = failureOf(status, "tensor", device);
   });
   return dst;
 }
@@ -81,15 +102,16 @@ Tensor fromHost(const void* data, int64_t bytes, DType dtype, const Shape& shape
 void readToHost(const Tensor& src, void* host, std::function<void(std::shared_ptr<const Error>)> done) {
   const Tensor source = contiguous(src);
   Stream& stream = Environment::current().stream;
-  stream.submit(bytesCost(source.bytes()), [source, host, &stream, done = std::move(done)] {
+  stream.submit(bytesCost(source.bytes()), [source, host, &stream, done = std::move(done)]() noexcept {
     Device& device = source.device();
     std::shared_ptr<const Error> failure = source.storage()->failure;
-    if (!failure) {
-      const char* data = static_cast<const char*>(source.storage()->data()) + source.offset() * sizeOf(source.dtype());
-      const size_t bytes = static_cast<size_t>(source.bytes());
-      if (bytes > 0) failure = transferFailure(device.backend.copyToHost(stream.queue(device), host, data, bytes), "data", device);
+    if (!failure && source.bytes() > 0) {
+      const auto copy = [&] {
+        return device.backend.copyToHost(stream.queue(device), host, firstByte(source), static_cast<size_t>(source.bytes()));
+      };
+      failure = failureOf(statusOf(copy), "data", device);
     }
-    done(failure);
+    done(std::move(failure));
   });
 }
 
@@ -101,12 +123,17 @@ void readToHostNow(const Tensor& src, void* host) {
 }
 
 Tensor moveBytes(const Tensor& src, Device& device) {
-  // Device to device goes through the host: simple, and no path of this library does it in a loop.
-  const int64_t bytes = src.packed() ? src.storage()->bytes() : src.bytes();
-  std::vector<char> host(static_cast<size_t>(bytes));
   if (src.packed()) fail(ErrorCode::NOT_SUPPORTED, "[to] a packed weight must be unpacked before it moves to ", device.name);
-  readToHostNow(src, host.data());
-  return fromHost(host.data(), bytes, src.dtype(), src.shape(), device);
+  const Tensor dst = empty(src.shape(), src.dtype(), device);
+  Stream& stream = Environment::current().stream;
+  stream.submit(bytesCost(src.bytes()), [src, dst, &stream]() noexcept {
+    Storage& storage = *dst.storage();
+    storage.failure = src.storage()->failure;
+    if (storage.failure) return;
+    const Status status = statusOf([&] { return storage.materialize() ? copyBytes(stream, src, dst) : Status::outOfMemory; });
+    storage.failure = failureOf(status, "to", dst.device());
+  });
+  return dst;
 }
 
 Tensor mapFile(const std::string& path) {
@@ -134,10 +161,10 @@ Tensor readFile(int64_t descriptor, int64_t position, int64_t bytes) {
   const Tensor dst = empty({bytes}, DType::uint8, cpuDevice());
   // Never on the calling thread: a disk may take any time.
   constexpr double kNanoseconds = 1e9;
-  Environment::current().stream.submit(kNanoseconds, [dst, position, bytes, file = OpenFile(descriptor)] {
+  Environment::current().stream.submit(kNanoseconds, [dst, position, bytes, file = OpenFile(descriptor)]() noexcept {
     Storage& storage = *dst.storage();
     storage.failure = storage.materialize() ? file.read(static_cast<char*>(storage.data()), position, bytes)
-                                            : detail::failureOf(Status::outOfMemory, "readFile", storage.device());
+                                            : failureOf(Status::outOfMemory, "readFile", storage.device());
   });
   return dst;
 }

@@ -12,7 +12,7 @@ Tensor fromHost(const void* data, int64_t bytes, DType dtype, const Shape& shape
 void readToHost(const Tensor& src, void* host, std::function<void(std::shared_ptr<const Error>)> done);
 // Waits for the stream; throws the tensor's failure.
 void readToHostNow(const Tensor& src, void* host);
-// A row-major tensor's bytes on another device, by way of the host.
+// A row-major tensor's bytes on another device.
 Tensor moveBytes(const Tensor& src, Device& device);
 // A file as a 1-D uint8 tensor: a private copy-on-write mapping, so that writes never reach the file.
 Tensor mapFile(const std::string& path);
