@@ -16,7 +16,6 @@ namespace {
 struct Registry {
   std::mutex mutex;
   std::deque<Device> devices;
-  std::vector<std::string> loadedPaths, loadedNames;
   void add(const Backend& backend) {
     for (int32_t index = 0; index < backend.deviceCount(); ++index)
       devices.emplace_back(backend, index, static_cast<int32_t>(devices.size()));
@@ -67,26 +66,30 @@ Device& deviceByName(const std::string& name) {
 }
 
 std::string loadBackend(const std::string& path) {
+  if (path.empty() || path.find('\0') != std::string::npos)
+    fail(ErrorCode::DEVICE_UNAVAILABLE, "[loadBackend] expected the path of a shared library but got '", path.c_str(), "'");
   Registry& all = registry();
   std::lock_guard lock(all.mutex);
-  for (size_t i = 0; i < all.loadedPaths.size(); ++i)
-    if (all.loadedPaths[i] == path) return all.loadedNames[i];
-  // Never closed: its code serves tensors until the process ends.
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) fail(ErrorCode::DEVICE_UNAVAILABLE, "[loadBackend] cannot load ", path, ": ", dlerror());
   const auto open = reinterpret_cast<OpenBackend>(dlsym(library, kOpenBackendSymbol));
-  if (!open) fail(ErrorCode::DEVICE_UNAVAILABLE, "[loadBackend] ", path, " exports no ", kOpenBackendSymbol, "; it is no Quanto backend");
+  if (!open) {
+    dlclose(library);
+    fail(ErrorCode::DEVICE_UNAVAILABLE, "[loadBackend] ", path, " exports no ", kOpenBackendSymbol, "; it is no Quanto backend");
+  }
+  // From here on never closed: its code serves tensors until the process ends.
   const Backend* backend = open();
   if (!backend || backend->abi != kBackendAbi)
     fail(ErrorCode::DEVICE_UNAVAILABLE, "[loadBackend] ", path,
          " was built for another version of Quanto; rebuild it together with the addon");
-  if (const char* reason = backend->unavailable()) fail(ErrorCode::DEVICE_UNAVAILABLE, "[loadBackend] ", backend->name, ": ", reason);
-  for (const Device& device : all.devices)
+  for (const Device& device : all.devices) {
+    if (&device.backend == backend) return backend->name;
     if (std::string(device.backend.name) == backend->name)
       fail(ErrorCode::DEVICE_UNAVAILABLE, "[loadBackend] a backend named ", backend->name, " is already loaded");
+  }
+  if (const char* reason = backend->unavailable()) fail(ErrorCode::DEVICE_UNAVAILABLE, "[loadBackend] ", backend->name, ": ", reason);
+  if (backend->deviceCount() < 1) fail(ErrorCode::DEVICE_UNAVAILABLE, "[loadBackend] ", backend->name, ": this machine has no such device");
   all.add(*backend);
-  all.loadedPaths.push_back(path);
-  all.loadedNames.emplace_back(backend->name);
   return backend->name;
 }
 

@@ -23,9 +23,10 @@ Device& deviceById(int64_t id);
 // By name: "cpu", "cuda" (its device 0), "cuda:1". Throws DEVICE_UNAVAILABLE with the reason.
 Device& deviceByName(const std::string& name);
 // Loads a plugin and registers its devices; returns its name ("cuda"). Loading the same file again changes nothing.
+// Throws DEVICE_UNAVAILABLE with the reason.
 std::string loadBackend(const std::string& path);
-// Names of all registered devices, and the bytes in use and cached over all of them.
 std::vector<std::string> deviceNames();
+// Bytes that the devices' allocators hold for reuse.
 size_t cachedBytesOfAllDevices();
 void trimAllDevices();
 

@@ -25,6 +25,7 @@ int64_t storageBytes(const Tensor& tensor) { return tensor.storage()->bytes(); }
 
 int64_t deviceId(const std::string& name) { return deviceByName(name).id; }
 std::string deviceName(int64_t id) { return deviceById(id).name; }
+std::vector<std::string> deviceNames() { return quanto::deviceNames(); }
 std::string loadBackendFile(const std::string& path) { return loadBackend(path); }
 void synchronize() { Environment::current().stream.synchronize(); }
 void emptyCache() { trimAllDevices(); }

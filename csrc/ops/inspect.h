@@ -26,6 +26,7 @@ int64_t storageBytes(const Tensor& tensor);
 
 int64_t deviceId(const std::string& name);
 std::string deviceName(int64_t id);
+std::vector<std::string> deviceNames();
 std::string loadBackendFile(const std::string& path);
 void synchronize();
 void emptyCache();

@@ -312,6 +312,7 @@ export interface Native {
   readonly storageBytes: (tensor: NativeTensor) => number;
   readonly deviceId: (name: string) => number;
   readonly deviceName: (id: number) => string;
+  readonly deviceNames: () => string[];
   readonly loadBackendFile: (path: string) => string;
   readonly synchronize: () => void;
   readonly emptyCache: () => void;

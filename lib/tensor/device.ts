@@ -1,3 +1,5 @@
+import { resolve } from 'node:path';
+
 import { native, type DeviceCode } from '../native';
 
 import { QuantoError } from './error';
@@ -11,8 +13,10 @@ const codes = new Map<string, DeviceCode>();
 export function deviceCode(device: Device): DeviceCode {
   let code = codes.get(device);
   if (code === undefined) {
-    const kind = device.split(':')[0];
-    const status = isAvailable(kind);
+    if (typeof device !== 'string') {
+      throw new QuantoError('INVALID_ARGUMENT', `[device] expected a name such as 'cpu' or 'cuda:0' but got ${String(device)}`);
+    }
+    const status = isAvailable(kindOf(device));
     if (!status.available) throw new QuantoError('DEVICE_UNAVAILABLE', `[device] ${device} is not available: ${status.reason ?? ''}`);
     code = native.deviceId(device);
     codes.set(device, code);
@@ -25,24 +29,25 @@ export function deviceOfCode(code: DeviceCode): Device {
 }
 
 export function isDevice(value: unknown): value is Device {
-  return typeof value === 'string' && (value === 'cpu' || loaded.has(value.split(':')[0]) || /^cuda(:\d+)?$/.test(value));
+  return typeof value === 'string' && (isAvailable(kindOf(value)).available || /^cuda(:\d+)?$/.test(value));
 }
 
-const loaded = new Set(['cpu']);
+/** 'cuda' of 'cuda:1'. */
+function kindOf(device: string): string {
+  return device.split(':')[0];
+}
 
 /**
- * Loads a device plugin: a shared library that exports the backend struct of csrc/backend.h. Returns the device's name.
+ * Loads a device plugin, for all threads: a shared library that exports the backend struct of csrc/backend.h. Returns the device's name.
  * Throws DEVICE_UNAVAILABLE when it cannot serve here, with the reason.
  */
 export function loadBackend(path: string): Device {
-  const name = native.loadBackendFile(path);
-  loaded.add(name);
-  return name;
+  return native.loadBackendFile(resolve(path));
 }
 
 /** Whether a kind of device ('cpu', 'cuda') can be used, and if not, why. */
 export function isAvailable(kind: string): { available: boolean; reason?: string } {
-  if (loaded.has(kind)) return { available: true };
+  if (kind === 'cpu' || native.deviceNames().some((name) => kindOf(name) === kind)) return { available: true };
   const reason =
     kind === 'cuda' ? 'this build of quanto has no CUDA plugin' : `no backend named '${kind}' is loaded; loadBackend(path) loads one`;
   return { available: false, reason };
@@ -50,7 +55,7 @@ export function isAvailable(kind: string): { available: boolean; reason?: string
 
 /** What the library found on this machine. */
 export function deviceInfo(): { devices: string[]; threads: number; cpu: string } {
-  return { devices: [...loaded], threads: native.threadCount(), cpu: native.cpuDescription() };
+  return { devices: native.deviceNames(), threads: native.threadCount(), cpu: native.cpuDescription() };
 }
 
 /** Threads that a kernel may use, the calling one included; results do not depend on it. The default honours affinity and cgroup limits. */
