@@ -17,20 +17,13 @@ class Account : public Counted {
     int64_t peak = peak_.load(std::memory_order_relaxed);
     while (live > peak && !peak_.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {
     }
-    undeclared_.fetch_add(bytes, std::memory_order_relaxed);
   }
-  void remove(int64_t bytes) {
-    bytes_.fetch_sub(bytes, std::memory_order_relaxed);
-    undeclared_.fetch_sub(bytes, std::memory_order_relaxed);
-  }
+  void remove(int64_t bytes) { bytes_.fetch_sub(bytes, std::memory_order_relaxed); }
   int64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
   int64_t peakBytes() const { return peak_.load(std::memory_order_relaxed); }
-  // Change of `bytes` that V8 has not been told of yet; only the JS thread takes it.
-  int64_t undeclared() const { return undeclared_.load(std::memory_order_relaxed); }
-  int64_t takeUndeclared() { return undeclared_.exchange(0, std::memory_order_relaxed); }
 
  private:
-  std::atomic<int64_t> bytes_{0}, peak_{0}, undeclared_{0};
+  std::atomic<int64_t> bytes_{0}, peak_{0};
 };
 
 class Storage : public Counted {

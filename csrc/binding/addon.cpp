@@ -36,13 +36,12 @@ napi_value dispose(Instance& instance, napi_value argument) {
   return nullptr;
 }
 
-napi_value readLater(Instance& instance, napi_value argument) {
-  return instance.readLater(instance.unwrap(argument, "data", "tensor"));
-}
+napi_value readLater(Instance& instance, napi_value argument) { return instance.readLater(instance.unwrap(argument, "data", "tensor")); }
 
 napi_value readNow(Instance& instance, napi_value argument) { return instance.readNow(instance.unwrap(argument, "dataSync", "tensor")); }
 
 napi_value memory(Instance& instance, napi_value) {
+  instance.sweep();
   const Account& account = *instance.environment.account;
   const std::pair<const char*, int64_t> fields[] = {{"bytes", account.bytes()},
                                                     {"peakBytes", account.peakBytes()},
@@ -55,9 +54,7 @@ napi_value memory(Instance& instance, napi_value) {
 }
 
 napi_value setErrorClass(Instance& instance, napi_value argument) {
-  if (instance.errorClass) napi_delete_reference(instance.env, instance.errorClass);
-  if (napi_create_reference(instance.env, argument, 1, &instance.errorClass) != napi_ok)
-    failArgument({instance, "setErrorClass", "errorClass"}, "a class", argument);
+  instance.setErrorClass(argument);
   return nullptr;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -24,10 +25,23 @@ struct Position {
 template <class T>
 struct Convert;
 
+// An argument that is opened only when the function is called. Reading an array may run JS code (a getter), which may dispose a tensor
+// or shrink a buffer that was read before; once all arguments are read, no JS code runs any more.
+template <class T, T (*open)(const Position& at, napi_value value)>
+struct Unopened {
+  Position at;
+  napi_value value;
+  operator T() const { return open(at, value); }
+};
+
+inline const Tensor& openTensor(const Position& at, napi_value value) { return at.instance.unwrap(value, at.op, at.name); }
+// Memory of a typed array, DataView, ArrayBuffer or Buffer, valid during the call.
+ops::Bytes openBytes(const Position& at, napi_value value);
+
 template <>
 struct Convert<Tensor> {
   static constexpr const char* type = "NativeTensor";
-  static const Tensor& from(const Position& at, napi_value value) { return at.instance.unwrap(value, at.op, at.name); }
+  static Unopened<const Tensor&, openTensor> from(const Position& at, napi_value value) { return {at, value}; }
   static napi_value to(Instance& instance, const Tensor& tensor) { return instance.wrap(tensor); }
 };
 
@@ -52,7 +66,8 @@ struct Convert<int64_t> {
   static constexpr double kLargest = 9007199254740991.0;
   static int64_t from(const Position& at, napi_value value) {
     double number;
-    if (napi_get_value_double(at.instance.env, value, &number) != napi_ok || number != std::trunc(number) || !(std::fabs(number) <= kLargest))
+    if (napi_get_value_double(at.instance.env, value, &number) != napi_ok || number != std::trunc(number) ||
+        !(std::fabs(number) <= kLargest))
       failArgument(at, "a safe integer", value);
     return static_cast<int64_t>(number);
   }
@@ -107,12 +122,15 @@ struct Convert<Shape> {
   static napi_value to(Instance& instance, const Shape& shape);
 };
 
-// Memory of a typed array, DataView, ArrayBuffer or Buffer, valid during the call.
 template <>
 struct Convert<ops::Bytes> {
   static constexpr const char* type = "ArrayBufferView";
-  static ops::Bytes from(const Position& at, napi_value value);
+  static Unopened<ops::Bytes, openBytes> from(const Position& at, napi_value value) { return {at, value}; }
 };
+
+// Length of an array and its element `i`, checked; `expected` is for the message.
+uint32_t arrayLength(const Position& at, napi_value array, const char* expected);
+napi_value arrayElement(const Position& at, napi_value array, uint32_t i);
 
 template <class T>
 struct Convert<std::optional<T>> {
@@ -121,7 +139,8 @@ struct Convert<std::optional<T>> {
     napi_valuetype kind;
     napi_typeof(at.instance.env, value, &kind);
     if (kind == napi_null || kind == napi_undefined) return std::nullopt;
-    return Convert<T>::from(at, value);
+    const T& given = Convert<T>::from(at, value);
+    return given;
   }
 };
 
@@ -129,15 +148,11 @@ template <class T>
 struct Convert<std::vector<T>> {
   static inline const std::string type = std::string(Convert<T>::type) + "[]";
   static std::vector<T> from(const Position& at, napi_value value) {
-    uint32_t length = 0;
-    bool isArray = false;
-    napi_is_array(at.instance.env, value, &isArray);
-    if (!isArray || napi_get_array_length(at.instance.env, value, &length) != napi_ok) failArgument(at, "an array", value);
+    const uint32_t length = arrayLength(at, value, "an array");
     std::vector<T> items;
     for (uint32_t i = 0; i < length; ++i) {
-      napi_value item;
-      napi_get_element(at.instance.env, value, i, &item);
-      items.push_back(Convert<T>::from(at, item));
+      const T& item = Convert<T>::from(at, arrayElement(at, value, i));
+      items.push_back(item);
     }
     return items;
   }
@@ -216,12 +231,13 @@ struct Bound<function> {
   template <size_t... i>
   static napi_value invoke(Target& target, napi_value* arguments, std::index_sequence<i...>) {
     const auto at = [&](size_t index) { return Position{*target.instance, target.op, target.names[index].c_str()}; };
+    using Read = std::tuple<decltype(Convert<std::remove_cvref_t<Parameters>>::from(at(i), arguments[i]))...>;
+    const Read read{Convert<std::remove_cvref_t<Parameters>>::from(at(i), arguments[i])...};
     if constexpr (std::is_void_v<Result>) {
-      function(Convert<std::remove_cvref_t<Parameters>>::from(at(i), arguments[i])...);
+      std::apply(function, read);
       return nullptr;
     } else {
-      return Convert<std::remove_cvref_t<Result>>::to(*target.instance,
-                                                      function(Convert<std::remove_cvref_t<Parameters>>::from(at(i), arguments[i])...));
+      return Convert<std::remove_cvref_t<Result>>::to(*target.instance, std::apply(function, read));
     }
   }
 };

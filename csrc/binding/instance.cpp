@@ -21,43 +21,65 @@ bool synchronousByEnvironment() {
   return value && std::strcmp(value, "1") == 0;
 }
 
+class HandleScope {
+ public:
+  explicit HandleScope(napi_env env) : env_(env) { check(napi_open_handle_scope(env, &scope_), "opening a scope"); }
+  ~HandleScope() { napi_close_handle_scope(env_, scope_); }
+  HandleScope(const HandleScope&) = delete;
+
+ private:
+  napi_env env_;
+  napi_handle_scope scope_;
+};
+
 }  // namespace
 
 // A read under way: the buffer is filled on the stream and its promise settled on the JS thread.
-struct Instance::Read {
-  Instance* instance;
-  napi_deferred deferred;
-  napi_ref buffer;
+struct Instance::Read : Counted {
+  explicit Read(Instance& instance) : instance(instance) {}
+  Instance& instance;
+  napi_deferred deferred = nullptr;
+  napi_ref buffer = nullptr;
   std::shared_ptr<const Error> failure;
+};
+
+// Finalizer data of an object that nothing refers to: it runs on the event loop after the next garbage collection.
+struct Instance::GcWatch {
+  Instance* instance;  // null once closed
 };
 
 Instance::Instance(napi_env env) : environment(synchronousByEnvironment()), env(env) {}
 
 Instance* Instance::open(napi_env env) {
-  auto* instance = new Instance(env);
-  napi_value name;
+  std::unique_ptr<Instance> instance(new Instance(env));
+  napi_value name, global, bufferClass;
+  check(napi_get_global(env, &global), "reading the global object");
+  check(napi_get_named_property(env, global, "ArrayBuffer", &bufferClass), "reading ArrayBuffer");
+  check(napi_create_reference(env, bufferClass, 1, &instance->bufferClass_), "keeping ArrayBuffer");
   check(napi_create_string_utf8(env, "quanto", NAPI_AUTO_LENGTH, &name), "naming");
   const auto settleCall = [](napi_env env, napi_value, void*, void* data) {
     auto* read = static_cast<Read*>(data);
-    // Node passes a null env when it tears the environment down with calls left; its promises go with it.
-    if (env) read->instance->settle(read);
-    else delete read;
+    // Node passes a null env when it tears the environment down with calls left; their promises go with it.
+    if (env) read->instance.settle(*read);
+    read->release();
   };
-  check(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, instance, settleCall, &instance->settled_),
+  check(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, settleCall, &instance->settled_),
         "creating the completion queue");
   check(napi_unref_threadsafe_function(env, instance->settled_), "unref");
   // Hooks run in reverse order of registration: this one, registered after the completion queue's own, stops the executor first.
   check(napi_add_env_cleanup_hook(
-            env, [](void* data) { static_cast<Instance*>(data)->close(); }, instance),
+            env, [](void* data) { static_cast<Instance*>(data)->close(); }, instance.get()),
         "registering the cleanup hook");
-  return instance;
+  instance->gcWatch_ = new GcWatch{instance.get()};
+  instance->watchGc();
+  return instance.release();
 }
 
-// Handles may be finalized after the environment's cleanup hooks, so the instance goes with the last of them.
+// The environment's last act: no JS code runs any more, so nobody opens the Externals that are still there.
 void Instance::close() {
   environment.stream.stop();
-  closed_ = true;
-  if (liveHandles_ == 0) delete this;
+  gcWatch_->instance = nullptr;
+  delete this;
 }
 
 Handle* Instance::handleOf(napi_value value, const char* op, const char* name) {
@@ -82,115 +104,153 @@ const Tensor& Instance::unwrap(napi_value value, const char* op, const char* nam
 
 napi_value Instance::wrap(const Tensor& tensor) {
   relieve();
-  auto* handle = new Handle{tensor, this, nullptr, nullptr, first_};
+  handles_.push_back(std::make_unique<Handle>(Handle{tensor, this, nullptr}));
+  Handle* handle = handles_.back().get();
   napi_value value;
-  if (napi_create_external(env, handle, finalizeHandle, nullptr, &value) != napi_ok) {
-    delete handle;
+  // No finalizer: the sweep frees the handle, and a finalizer that waits for the event loop would hold memory of its own till then.
+  if (napi_create_external(env, handle, nullptr, nullptr, &value) != napi_ok || napi_type_tag_object(env, value, &kTensorTag) != napi_ok ||
+      napi_create_reference(env, value, 0, &handle->weak) != napi_ok) {
+    handles_.pop_back();
     fail(ErrorCode::INTERNAL, "[binding] no handle could be made");
   }
-  // From here on the finalizer owns the handle.
-  if (first_) first_->previous = handle;
-  first_ = handle;
-  ++liveHandles_;
   ++liveTensors_;
   ++issuedSinceSweep_;
-  check(napi_type_tag_object(env, value, &kTensorTag), "tagging a handle");
-  check(napi_create_reference(env, value, 0, &handle->weak), "watching a handle");
   return value;
 }
 
-void Instance::drop(Handle* handle) {
+void Instance::dispose(napi_value value) {
+  Handle* handle = handleOf(value, "dispose", "tensor");
   if (!handle->tensor) return;
   handle->tensor = Tensor();
   --liveTensors_;
 }
 
-void Instance::dispose(napi_value value) { drop(handleOf(value, "dispose", "tensor")); }
-
-void Instance::unlink(Handle* handle) {
-  if (handle->previous) handle->previous->next = handle->next;
-  else first_ = handle->next;
-  if (handle->next) handle->next->previous = handle->previous;
-  --liveHandles_;
+void Instance::sweep() {
+  issuedSinceSweep_ = 0;
+  constexpr size_t kScope = 1024;  // local handles kept at a time
+  size_t kept = 0;
+  for (size_t i = 0; i < handles_.size();) {
+    const HandleScope scope(env);
+    for (const size_t end = std::min(i + kScope, handles_.size()); i < end; ++i) {
+      napi_value value = nullptr;
+      napi_get_reference_value(env, handles_[i]->weak, &value);
+      if (value) {
+        std::swap(handles_[kept++], handles_[i]);
+        continue;
+      }
+      napi_delete_reference(env, handles_[i]->weak);
+      if (handles_[i]->tensor) --liveTensors_;
+      handles_[i].reset();
+    }
+  }
+  handles_.resize(kept);
+  declareMemory();
 }
 
-void Instance::finalizeHandle(napi_env env, void* data, void*) {
-  auto* handle = static_cast<Handle*>(data);
-  Instance* instance = handle->instance;
-  instance->drop(handle);
-  instance->unlink(handle);
-  if (handle->weak) napi_delete_reference(env, handle->weak);
-  delete handle;
-  if (instance->closed_ && instance->liveHandles_ == 0) delete instance;
+void Instance::declareMemory() {
+  int64_t total;
+  napi_adjust_external_memory(env, heldBytes() - declared_, &total);
+  declared_ = heldBytes();
 }
 
 void Instance::relieve() {
-  const Account& account = *environment.account;
-  if (std::abs(account.undeclared()) >= kDeclareStep) {
-    int64_t total;
-    napi_adjust_external_memory(env, environment.account->takeUndeclared(), &total);
-  }
-  if (account.bytes() + liveHandles_ * kHandleBytes > threshold_ || issuedSinceSweep_ >= kSweepHandles) sweep();
+  if (std::abs(heldBytes() - declared_) >= kDeclareStep) declareMemory();
+  if (heldBytes() <= threshold_ && issuedSinceSweep_ < kSweepHandles) return;
+  sweep();
+  // What queued kernels still hold comes free as they run.
+  if (heldBytes() > threshold_ && !environment.stream.idle()) environment.stream.synchronize();
+  threshold_ = std::max(kSweepFloor, heldBytes() + heldBytes() / 2);
 }
 
-void Instance::sweep() {
-  issuedSinceSweep_ = 0;
-  constexpr int kScope = 1024;  // local handles kept at a time
-  for (Handle* handle = first_; handle;) {
-    napi_handle_scope scope;
-    check(napi_open_handle_scope(env, &scope), "opening a scope");
-    for (int i = 0; handle && i < kScope; ++i, handle = handle->next) {
-      napi_value value = nullptr;
-      if (handle->tensor && handle->weak && napi_get_reference_value(env, handle->weak, &value) == napi_ok && !value) drop(handle);
+void Instance::watchGc() {
+  const HandleScope scope(env);
+  const auto collected = [](napi_env, void* data, void*) {
+    auto* watch = static_cast<GcWatch*>(data);
+    if (!watch->instance) {
+      delete watch;
+      return;
     }
-    check(napi_close_handle_scope(env, scope), "closing a scope");
+    watch->instance->sweep();
+    watch->instance->watchGc();
+  };
+  napi_value unreachable;
+  // It fails only in an environment that is being terminated, which needs no watch any more.
+  napi_create_external(env, gcWatch_, collected, nullptr, &unreachable);
+}
+
+// By the constructor, because Node-API's own call ends the process when there is no memory for the buffer.
+napi_value Instance::makeBuffer(const Tensor& tensor, void** data) {
+  napi_value bufferClass, size, buffer;
+  size_t length;
+  check(napi_get_reference_value(env, bufferClass_, &bufferClass), "reading ArrayBuffer");
+  check(napi_create_double(env, static_cast<double>(tensor.bytes()), &size), "making a number");
+  if (napi_new_instance(env, bufferClass, 1, &size, &buffer) != napi_ok) {
+    napi_value ignored;
+    napi_get_and_clear_last_exception(env, &ignored);
+    fail(ErrorCode::OUT_OF_MEMORY, "[data] there is no memory for the ", tensor.bytes(), " bytes of a tensor of shape ",
+         tensor.shape().str(), "; read it in slices");
   }
-  const auto live = [this] { return environment.account->bytes() + liveHandles_ * kHandleBytes; };
-  // What queued kernels still hold comes free as they run.
-  if (live() > threshold_ && !environment.stream.idle()) environment.stream.synchronize();
-  threshold_ = std::max(kSweepFloor, live() + live() / 2);
+  check(napi_get_arraybuffer_info(env, buffer, data, &length), "reading an ArrayBuffer");
+  return buffer;
 }
 
 napi_value Instance::readLater(const Tensor& tensor) {
-  napi_value promise, buffer;
   void* data = nullptr;
-  check(napi_create_arraybuffer(env, static_cast<size_t>(tensor.bytes()), &data, &buffer), "making an ArrayBuffer");
-  auto read = std::make_unique<Read>(Read{this, nullptr, nullptr, nullptr});
-  check(napi_create_promise(env, &read->deferred, &promise), "making a promise");
+  const napi_value buffer = makeBuffer(tensor, &data);
+  const Ref<Read> read(new Read(*this));
+  napi_value promise;
   check(napi_create_reference(env, buffer, 1, &read->buffer), "keeping an ArrayBuffer");
-  if (pendingReads_++ == 0) check(napi_ref_threadsafe_function(env, settled_), "ref");
-  // A read that runs inline settles through the queue too: one order of settlement for all.
-  ops::readToHost(tensor, data, [read = read.get(), settled = settled_](std::shared_ptr<const Error> failure) {
-    read->failure = std::move(failure);
-    if (napi_call_threadsafe_function(settled, read, napi_tsfn_nonblocking) != napi_ok) delete read;
-  });
-  read.release();
+  check(napi_create_promise(env, &read->deferred, &promise), "making a promise");
+  if (pendingReads_++ == 0) napi_ref_threadsafe_function(env, settled_);
+  bool queued = false;
+  try {
+    // A read that runs inline settles through the queue too: one order of settlement for all.
+    ops::readToHost(tensor, data, [read, settled = settled_](std::shared_ptr<const Error> failure) {
+      read->failure = std::move(failure);
+      read->retain();
+      if (napi_call_threadsafe_function(settled, read.get(), napi_tsfn_nonblocking) != napi_ok) read->release();
+    });
+    queued = true;
+  } catch (const Error& error) {
+    read->failure = std::make_shared<Error>(error);
+  } catch (const std::bad_alloc&) {
+    read->failure = ops::detail::failureOf(Status::outOfMemory, "data", tensor.device());
+  }
+  if (!queued) settle(*read);
   return promise;
 }
 
-void Instance::settle(Read* given) {
-  const std::unique_ptr<Read> read(given);
+void Instance::settle(Read& read) {
   napi_value buffer;
-  napi_get_reference_value(env, read->buffer, &buffer);
-  napi_delete_reference(env, read->buffer);
+  napi_get_reference_value(env, read.buffer, &buffer);
+  napi_delete_reference(env, read.buffer);
   if (--pendingReads_ == 0) napi_unref_threadsafe_function(env, settled_);
-  if (read->failure) napi_reject_deferred(env, read->deferred, makeError(read->failure->code, read->failure->what()));
-  else napi_resolve_deferred(env, read->deferred, buffer);
+  if (read.failure) napi_reject_deferred(env, read.deferred, makeError(read.failure->code, read.failure->what()));
+  else napi_resolve_deferred(env, read.deferred, buffer);
 }
 
 napi_value Instance::readNow(const Tensor& tensor) {
-  napi_value buffer;
   void* data = nullptr;
-  check(napi_create_arraybuffer(env, static_cast<size_t>(tensor.bytes()), &data, &buffer), "making an ArrayBuffer");
+  const napi_value buffer = makeBuffer(tensor, &data);
   ops::readToHostNow(tensor, data);
   return buffer;
+}
+
+void Instance::setErrorClass(napi_value value) {
+  napi_valuetype type = napi_undefined;
+  napi_typeof(env, value, &type);
+  if (type != napi_function) fail(ErrorCode::INVALID_ARGUMENT, "[setErrorClass] expected a class");
+  napi_ref given;
+  check(napi_create_reference(env, value, 1, &given), "keeping the error class");
+  if (errorClass_) napi_delete_reference(env, errorClass_);
+  errorClass_ = given;
 }
 
 napi_value Instance::makeError(ErrorCode code, const std::string& message) {
   napi_value arguments[2], error = nullptr, constructor = nullptr;
   napi_create_string_utf8(env, nameOf(code), NAPI_AUTO_LENGTH, &arguments[0]);
   napi_create_string_utf8(env, message.c_str(), message.size(), &arguments[1]);
-  if (errorClass) napi_get_reference_value(env, errorClass, &constructor);
+  if (errorClass_) napi_get_reference_value(env, errorClass_, &constructor);
   if (!constructor || napi_new_instance(env, constructor, 2, arguments, &error) != napi_ok)
     napi_create_error(env, arguments[0], arguments[1], &error);
   return error;
