@@ -59,7 +59,8 @@ export function scaleShape(shape: readonly number[], axis: QAxis): readonly numb
 function checkScale(op: string, src: Tensor, axis: QAxis, scale: Tensor): void {
   const shape = `[${src.shape.join(', ')}]`;
   if (axis !== null && src.ndim < 2) fail(`[${op}] expected at least 2 dimensions for an axis but got shape ${shape}; pass axis null`);
-  if (axis !== null && src.shape.at(axis) === 1) fail(`[${op}] cannot quantize shape ${shape} along axis ${axis} of size 1; pass axis null`);
+  if (axis !== null && src.shape.at(axis) === 1)
+    fail(`[${op}] cannot quantize shape ${shape} along axis ${axis} of size 1; pass axis null`);
   const expected = scaleShape(src.shape, axis);
   if (scale.ndim !== expected.length || scale.shape.some((size, i) => size !== expected[i])) {
     fail(`[${op}] expected a scale of shape [${expected.join(', ')}] for shape ${shape} but got [${scale.shape.join(', ')}]`);

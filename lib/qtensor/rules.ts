@@ -3,6 +3,7 @@
 import { native } from '../native';
 import type { BinaryAttributes } from '../ops/binary';
 import * as raw from '../ops/raw';
+import { isDType, isReal } from '../tensor/dtype';
 import { type AnyOp, type Op, type Result, setQuantizedDispatch } from '../tensor/op';
 import { Tensor } from '../tensor/tensor';
 
@@ -62,13 +63,22 @@ const transposed: Rule = (call) => {
   return src.mapParts((part, name) => call.run([name === 'codes' ? src.codes : part]), src.axis === 0 ? -1 : 0);
 };
 
-/** Codes and scales alike: copies. */
-const everyPart: Rule = ({ inputs: [src], run }) =>
-  src instanceof QBytesTensor ? src.mapParts((part, name) => (name === 'codes' ? copyCodes(src, part) : run([part]))) : null;
+/** Copies of codes and scales alike, of activations and weights. */
+const copied: Rule = ({ inputs: [src] }) => {
+  if (!(src instanceof QTensor)) return null;
+  const result = src.copy();
+  result.producer = src.producer;
+  return result;
+};
 
-function copyCodes(src: QTensor, part: Tensor): Tensor {
-  return native.isPacked(part.native) ? Tensor.fromNative(native.clone(part.native)) : Tensor.fromNative(native.clone(src.codes.native));
-}
+/** To another floating-point dtype or a device: the codes keep their type. */
+const converted: Rule = ({ inputs: [src], attributes }) => {
+  const target = typeof attributes === 'string' ? attributes : (attributes as { to: string }).to;
+  if (!(src instanceof QTensor) || (isDType(target) && !isReal(target))) return null;
+  const result = src.converted(target);
+  result.producer = src.producer;
+  return result;
+};
 
 /** Multiplication and division by a positive number change the scale. */
 const scaleOnly: Rule = ({ inputs, attributes, run }) => {
@@ -176,7 +186,9 @@ const rules: Readonly<Record<string, Rule>> = {
   slice: dataOnly,
   unsqueeze: dataOnly,
   contiguous: dataOnly,
-  clone: everyPart,
+  clone: copied,
+  toDType: converted,
+  toDevice: converted,
   cat: joinSameScale,
   stack: joinSameScale,
   // elementwise

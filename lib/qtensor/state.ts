@@ -29,7 +29,8 @@ export function loadQTensor(prefix: string, { qtype, shape, find }: LoadQTensorO
   const codes = find(prefix + partKeys.codes);
   const scale = find(prefix + partKeys.scale);
   if (!codes || !scale) return null;
-  const same = (tensor: Tensor, sizes: readonly number[]) => tensor.shape.length === sizes.length && sizes.every((size, i) => size === tensor.shape[i]);
+  const same = (tensor: Tensor, sizes: readonly number[]) =>
+    tensor.shape.length === sizes.length && sizes.every((size, i) => size === tensor.shape[i]);
   if (codes.dtype !== qtype.dtype || !same(codes, shape)) {
     return `${prefix}${partKeys.codes} expects ${qtype.dtype} [${shape.join(', ')}] but got ${codes.dtype} [${codes.shape.join(', ')}]`;
   }

@@ -26,7 +26,10 @@ export function requantize(
   const names = new Set(model.namedModules().map(([name]) => name));
   const unknown = Object.keys(map).filter((name) => !names.has(name));
   if (unknown.length > 0) {
-    throw new QuantoError('STATE_DICT', `[requantize] the model has no modules ${unknown.join(', ')}; build it with the architecture of the file`);
+    throw new QuantoError(
+      'STATE_DICT',
+      `[requantize] the model has no modules ${unknown.join(', ')}; build it with the architecture of the file`,
+    );
   }
   quantize(model, { weights: map });
   const result = model.loadStateDict(stateDict, { strict: options.strict ?? false });
@@ -38,7 +41,10 @@ export function requantize(
 export async function saveQuantized(model: AnyModule, directory: string): Promise<void> {
   const map = quantizationMap(model);
   if (Object.keys(map).length === 0) {
-    throw new QuantoError('INVALID_ARGUMENT', '[saveQuantized] this model has no quantized modules; quantize() it first, or use saveSafetensors');
+    throw new QuantoError(
+      'INVALID_ARGUMENT',
+      '[saveQuantized] this model has no quantized modules; quantize() it first, or use saveSafetensors',
+    );
   }
   await mkdir(directory, { recursive: true });
   const { config } = model as { config?: unknown };

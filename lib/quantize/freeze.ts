@@ -15,7 +15,10 @@ export function freeze(model: AnyModule): void {
     if (module.quantization.activations && module.quantizesInput && !module.calibrated.input) uncalibrated.push(name);
   }
   if (uncalibrated.length === 0) return;
-  process.emitWarning(`activations of ${uncalibrated.join(', ')} were never calibrated and stay in float; run calibration() before freeze()`, {
-    code: 'QUANTO_UNCALIBRATED',
-  });
+  process.emitWarning(
+    `activations of ${uncalibrated.join(', ')} were never calibrated and stay in float; run calibration() before freeze()`,
+    {
+      code: 'QUANTO_UNCALIBRATED',
+    },
+  );
 }

@@ -12,6 +12,6 @@ export class QLayerNorm extends QModule(LayerNorm) {
   }
 
   compute(input: Tensor): Tensor {
-    return layerNorm(input, this.normalizedShape, { weight: this.weight, bias: this.bias, eps: this.eps });
+    return layerNorm(input, this.normalizedShape, this.weight, this.bias, this.eps);
   }
 }

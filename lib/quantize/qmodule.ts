@@ -219,7 +219,11 @@ export function QModule<B extends ModuleClass>(Base: B) {
         this.weight = undefined;
         super.loadFromStateDict(prefix, sd, report);
         this.weight = weight;
-        const loaded = loadQTensor(`${prefix}weight.`, { qtype: quantization.weights, shape: weight.shape, find: (key) => report.find(key) });
+        const loaded = loadQTensor(`${prefix}weight.`, {
+          qtype: quantization.weights,
+          shape: weight.shape,
+          find: (key) => report.find(key),
+        });
         if (typeof loaded === 'string') report.mismatches.push(loaded);
         else if (loaded) report.whenComplete(() => (this.weight = asParameter(packForGemm(loaded))));
       } else {
