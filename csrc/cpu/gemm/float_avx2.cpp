@@ -216,7 +216,19 @@ void streamInt8(int64_t m, int64_t k, const float* a, int64_t aStride, const int
 
 }  // namespace
 
-extern const FloatKernel kFloatAvx2 = {"avx2", kRows,      kColumns,      kSkinny,       runTile,          dot,
-                                       stream, streamInt8, widenInt8Avx2, transposeAvx2, widenFloat16Avx2, narrowFloat16Avx2};
+const FloatKernel kFloatAvx2 = {
+    .name = "avx2",
+    .rows = kRows,
+    .columns = kColumns,
+    .skinny = kSkinny,
+    .tile = runTile,
+    .dot = dot,
+    .stream = stream,
+    .streamInt8 = streamInt8,
+    .widenInt8 = widenInt8Avx2,
+    .transpose = transposeAvx2,
+    .widenFloat16 = widenFloat16Avx2,
+    .narrowFloat16 = narrowFloat16Avx2,
+};
 
 }  // namespace quanto::cpu

@@ -111,6 +111,19 @@ void widenInt8(int64_t k, const int8_t* codes, float* out, int64_t outStride) {
 
 }  // namespace
 
-const FloatKernel kFloatRef = {"ref", kRows, kColumns, kSkinny, runTile, dot, stream, streamInt8, widenInt8, nullptr, nullptr, nullptr};
+const FloatKernel kFloatRef = {
+    .name = "ref",
+    .rows = kRows,
+    .columns = kColumns,
+    .skinny = kSkinny,
+    .tile = runTile,
+    .dot = dot,
+    .stream = stream,
+    .streamInt8 = streamInt8,
+    .widenInt8 = widenInt8,
+    .transpose = nullptr,
+    .widenFloat16 = nullptr,
+    .narrowFloat16 = nullptr,
+};
 
 }  // namespace quanto::cpu

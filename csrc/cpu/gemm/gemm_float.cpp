@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "../pool.h"
 #include "../scratch.h"
 #include "convert.h"
 #include "float_product.h"

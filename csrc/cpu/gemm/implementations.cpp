@@ -1,4 +1,5 @@
-// The ordered lists of GEMM implementations: best first, reference last. A new instruction set is one file and one row.
+// The ordered lists of GEMM implementations: best first, reference last. A new instruction set is one file NAME_<isa>.cpp that defines a
+// FloatKernel or an Int8Kernel (declared in kernels.h), and one row here.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

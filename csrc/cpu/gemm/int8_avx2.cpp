@@ -49,6 +49,14 @@ void runTile(int rows, int, const Int8Tile& tile) {
 
 }  // namespace
 
-extern const Int8Kernel kInt8Avx2 = {"avx2", kRows, 1, 2, packRowsSigned16, runTile, scaleRow};
+const Int8Kernel kInt8Avx2 = {
+    .name = "avx2",
+    .rows = kRows,
+    .panels = 1,
+    .elementBytes = 2,
+    .packRows = packRowsSigned16,
+    .tile = runTile,
+    .scaleRow = scaleRow,
+};
 
 }  // namespace quanto::cpu

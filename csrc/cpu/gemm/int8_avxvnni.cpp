@@ -49,6 +49,14 @@ void runTile(int rows, int, const Int8Tile& tile) {
 
 }  // namespace
 
-extern const Int8Kernel kInt8Avxvnni = {"avxvnni", kRows, 1, 1, packRowsUnsigned8, runTile, scaleRow};
+const Int8Kernel kInt8Avxvnni = {
+    .name = "avxvnni",
+    .rows = kRows,
+    .panels = 1,
+    .elementBytes = 1,
+    .packRows = packRowsUnsigned8,
+    .tile = runTile,
+    .scaleRow = scaleRow,
+};
 
 }  // namespace quanto::cpu

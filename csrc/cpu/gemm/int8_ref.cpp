@@ -32,6 +32,14 @@ void runTile(int rows, int panels, const Int8Tile& tile) {
 
 }  // namespace
 
-const Int8Kernel kInt8Ref = {"ref", kRows, 1, 1, packRowsSigned8, runTile, scaleRow};
+const Int8Kernel kInt8Ref = {
+    .name = "ref",
+    .rows = kRows,
+    .panels = 1,
+    .elementBytes = 1,
+    .packRows = packRowsSigned8,
+    .tile = runTile,
+    .scaleRow = scaleRow,
+};
 
 }  // namespace quanto::cpu

@@ -71,6 +71,14 @@ void runTile(int rows, int panels, const Int8Tile& tile) { (panels == 1 ? kTiles
 
 }  // namespace
 
-extern const Int8Kernel kInt8Vnni = {"vnni", kRows, kPanels, 1, packRowsUnsigned8, runTile, scaleRow};
+const Int8Kernel kInt8Vnni = {
+    .name = "vnni",
+    .rows = kRows,
+    .panels = kPanels,
+    .elementBytes = 1,
+    .packRows = packRowsUnsigned8,
+    .tile = runTile,
+    .scaleRow = scaleRow,
+};
 
 }  // namespace quanto::cpu
