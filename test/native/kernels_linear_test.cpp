@@ -26,11 +26,12 @@ void testMatmul() {
         if (order == Order::broadcast) b.view().strides[0] = 0;
         a.randomize(random_);
         b.randomize(random_);
+        const std::vector<double> aValues = a.values(), bValues = b.values();
         onThreads("matmul", out, [&](Tensor& target) { return cpu::matmul(nullptr, &a, &b, &target); });
         const auto dot = [&](int64_t i) {
           const int64_t batch = i / (c.m * c.n), row = i / c.n % c.m, column = i % c.n;
           double sum = 0;
-          for (int64_t l = 0; l < c.k; ++l) sum += a[(batch * c.m + row) * c.k + l] * b[(batch * c.k + l) * c.n + column];
+          for (int64_t l = 0; l < c.k; ++l) sum += aValues[(batch * c.m + row) * c.k + l] * bValues[(batch * c.k + l) * c.n + column];
           return sum;
         };
         checkEach("matmul", out, static_cast<double>(c.k) / 2 + 2, dot, 4);
@@ -38,11 +39,13 @@ void testMatmul() {
         Tensor left(DType::int8, a.shape(), order), right(DType::int8, b.shape(), order), sums(DType::int32, out.shape());
         left.fill([&](int64_t) { return double(random_.code()); });
         right.fill([&](int64_t) { return double(random_.code()); });
+        const std::vector<double> leftValues = left.values(), rightValues = right.values();
         onThreads("intMatmul", sums, [&](Tensor& target) { return cpu::intMatmul(nullptr, &left, &right, &target); });
         checkEach("intMatmul", sums, 0, [&](int64_t i) {
           const int64_t batch = i / (c.m * c.n), row = i / c.n % c.m, column = i % c.n;
           double sum = 0;
-          for (int64_t l = 0; l < c.k; ++l) sum += left[(batch * c.m + row) * c.k + l] * right[(batch * c.k + l) * c.n + column];
+          for (int64_t l = 0; l < c.k; ++l)
+            sum += leftValues[(batch * c.m + row) * c.k + l] * rightValues[(batch * c.k + l) * c.n + column];
           return sum;
         });
       }
@@ -57,15 +60,19 @@ void linearCase(DType dtype, int64_t m, int64_t n, int64_t k, Order order, bool 
   bias.randomize(random_);
   const View* b = withBias ? &bias : nullptr;
   const auto summand = [&](int64_t i) { return withBias ? bias[i % n] : 0; };
-  const auto dot = [&](const Tensor& left, const Tensor& right, int64_t i) {
-    double sum = 0;
-    for (int64_t l = 0; l < k; ++l) sum += left[i / n * k + l] * right[i % n * k + l];
-    return sum;
+  const auto product = [&](const Tensor& left, const Tensor& right) {
+    const std::vector<double> a = left.values(), b = right.values();
+    std::vector<double> sums(m * n);
+    for (int64_t i = 0; i < m * n; ++i) {
+      for (int64_t l = 0; l < k; ++l) sums[i] += a[i / n * k + l] * b[i % n * k + l];
+    }
+    return sums;
   };
   const double ulps = static_cast<double>(k) / 2 + 3;
+  const std::vector<double> full = product(src, weight);
   onThreads("linear", out, [&](Tensor& target) { return cpu::linear(nullptr, &src, &weight, b, &target); });
   checkEach(
-      "linear", out, ulps, [&](int64_t i) { return dot(src, weight, i) + summand(i); }, 4);
+      "linear", out, ulps, [&](int64_t i) { return full[i] + summand(i); }, 4);
 
   Tensor codes(DType::int8, {n, k}), scale(dtype, {perRow ? n : 1});
   codes.fill([&](int64_t) { return double(random_.code()); });
@@ -79,18 +86,19 @@ void linearCase(DType dtype, int64_t m, int64_t n, int64_t k, Order order, bool 
   CHECK(cpu::unpackWeight(nullptr, &opaque, &restored) == Status::ok, "unpackWeight failed");
   checkEach("unpackWeight", restored, 0, [&](int64_t i) { return codes[i]; });
 
+  const std::vector<double> weightOnly = product(src, codes);
   const auto weightScale = [&](int64_t i) { return scale[perRow ? i % n : 0]; };
   for (const View* form : {&codes, static_cast<const View*>(&opaque)}) {
     onThreads("linearWeightOnly", out, [&](Tensor& target) { return cpu::linearWeightOnly(nullptr, &src, form, &scale, b, &target); });
     checkEach(
-        "linearWeightOnly", out, ulps, [&](int64_t i) { return dot(src, codes, i) * weightScale(i) + summand(i); }, 4);
+        "linearWeightOnly", out, ulps, [&](int64_t i) { return weightOnly[i] * weightScale(i) + summand(i); }, 4);
     Tensor input(DType::int8, {m, k}, order), inputScale(dtype, {perRow ? m : 1});
     input.fill([&](int64_t) { return double(random_.code()); });
     inputScale.fill([&](int64_t) { return 0.005 + 0.01 * std::fabs(random_.symmetric()); });
+    const std::vector<double> integers = product(input, codes);
     onThreads("linearInt8", out, [&](Tensor& target) { return cpu::linearInt8(nullptr, &input, &inputScale, form, &scale, b, &target); });
     checkEach(
-        "linearInt8", out, 3,
-        [&](int64_t i) { return dot(input, codes, i) * inputScale[perRow ? i / n : 0] * weightScale(i) + summand(i); }, 1);
+        "linearInt8", out, 3, [&](int64_t i) { return integers[i] * inputScale[perRow ? i / n : 0] * weightScale(i) + summand(i); }, 1);
   }
 }
 
