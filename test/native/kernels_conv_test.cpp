@@ -1,6 +1,6 @@
 // Convolutions and pools against their definitions.
 #include "every_isa.h"
-#include "tensor.h"
+#include "test_tensor.h"
 
 using namespace quanto;
 using namespace test;

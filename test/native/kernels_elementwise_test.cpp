@@ -4,7 +4,7 @@
 #include "cpu/elementwise.h"
 #include "every_isa.h"
 #include "philox.h"
-#include "tensor.h"
+#include "test_tensor.h"
 
 using namespace quanto;
 using namespace test;

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "tensor.h"
+#include "test_tensor.h"
 
 using namespace quanto;
 using namespace test;

@@ -3,7 +3,7 @@
 
 #include "cpu/backend.h"
 #include "every_isa.h"
-#include "tensor.h"
+#include "test_tensor.h"
 
 using namespace quanto;
 using namespace test;

@@ -1,6 +1,6 @@
 // Reductions, softmax and normalization against float64 loops.
 #include "every_isa.h"
-#include "tensor.h"
+#include "test_tensor.h"
 
 using namespace quanto;
 using namespace test;
