@@ -1,0 +1,35 @@
+import { CosineAnnealingLR, StepLR } from '../../lib/optim';
+
+const optimizerOf = (...rates: number[]) => ({ paramGroups: rates.map((lr) => ({ lr })) });
+
+test('StepLR multiplies every group by gamma each stepSize steps', () => {
+  const optimizer = optimizerOf(1, 0.5);
+  const schedule = new StepLR(optimizer, { stepSize: 2, gamma: 0.5 });
+  const rates = Array.from({ length: 5 }, () => {
+    schedule.step();
+    return optimizer.paramGroups.map(({ lr }) => lr);
+  });
+  expect(rates).toEqual([
+    [1, 0.5],
+    [0.5, 0.25],
+    [0.5, 0.25],
+    [0.25, 0.125],
+    [0.25, 0.125],
+  ]);
+});
+
+test('CosineAnnealingLR goes through the middle to the end, and stays there', () => {
+  const optimizer = optimizerOf(1);
+  const schedule = new CosineAnnealingLR(optimizer, { totalSteps: 4, minRate: 0.2 });
+  const rates = Array.from({ length: 6 }, () => {
+    schedule.step();
+    return optimizer.paramGroups[0].lr;
+  });
+  const root = Math.SQRT1_2;
+  [0.6 + 0.4 * root, 0.6, 0.6 - 0.4 * root, 0.2, 0.2, 0.2].forEach((rate, i) => expect(rates[i]).toBeCloseTo(rate, 12));
+});
+
+test('lengths must be integers above 0', () => {
+  expect(() => new StepLR(optimizerOf(1), { stepSize: 0 })).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+  expect(() => new CosineAnnealingLR(optimizerOf(1), { totalSteps: 1.5 })).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+});
