@@ -1,16 +1,16 @@
 import { add, maskedFill, mul } from '../ops/binary';
-import { full } from '../ops/creation';
+import { ones } from '../ops/creation';
 import { triu } from '../ops/indexing';
 import { linear, matmul } from '../ops/matmul';
 import { softmax } from '../ops/norm';
 import { dropout } from '../ops/random';
 import { mean } from '../ops/reduce';
-import { permute, reshape, slice, transpose, unsqueeze } from '../ops/shape';
+import { permute, reshape, slice, transpose } from '../ops/shape';
 import { QuantoError } from '../tensor/error';
 import { tidy } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 
-import { xavierUniform_ } from './init';
+import { xavierUniform_, zeros_ } from './init';
 import { filledParameter, type LayerOptions, requireLayerDType, requireSizes } from './layer';
 import { Linear } from './linear';
 import { Module } from './module';
@@ -66,6 +66,55 @@ export class MultiheadAttention extends Module<
     this.in_proj_weight = xavierUniform_(filledParameter([3 * embedDim, embedDim], 0, options));
     this.in_proj_bias = bias ? filledParameter([3 * embedDim], 0, options) : null;
     this.out_proj = new Linear(embedDim, embedDim, { bias, dtype: options.dtype, device: options.device });
-    if (this.out_proj.bias) constant_(this.out_proj.bias, 0);
+    if (this.out_proj.bias) zeros_(this.out_proj.bias);
+  }
+
+  forward(query: Tensor, key: Tensor, value: Tensor, call: MultiheadAttentionCall = {}): [Tensor, Tensor | null] {
+    return tidy(() => {
+      const [q, k, v] = [query, key, value].map((src, i) => this.heads(this.project(src, i)));
+      const scores = matmul(mul(q, 1 / Math.sqrt(this.embedDim / this.numHeads)), transpose(k, -2, -1));
+      const weights = softmax(this.masked(scores, call), -1);
+      const attended = matmul(dropout(weights, { p: this.dropout, training: this.training }), v);
+      const [batch, , length] = attended.shape;
+      const joined = this.batchFirst
+        ? reshape(permute(attended, 0, 2, 1, 3), batch, length, this.embedDim)
+        : reshape(permute(attended, 2, 0, 1, 3), length, batch, this.embedDim);
+      return [this.out_proj.forward(joined), call.needWeights === true ? mean(weights, { axis: 1 }) : null];
+    });
+  }
+
+  /** Query, key or value (0, 1, 2) through its third of the projection. */
+  private project(src: Tensor, third: number): Tensor {
+    if (src.ndim !== 3 || src.shape[2] !== this.embedDim) {
+      const expected = this.batchFirst ? 'N, L' : 'L, N';
+      throw new QuantoError(
+        'SHAPE_MISMATCH',
+        `[MultiheadAttention] expected an operand [${expected}, ${this.embedDim}] but got shape [${src.shape.join(', ')}]`,
+      );
+    }
+    const rows = (state: Tensor) => slice(state, 0, third * this.embedDim, (third + 1) * this.embedDim);
+    return linear(src, rows(this.in_proj_weight), this.in_proj_bias && rows(this.in_proj_bias));
+  }
+
+  /** [L, N, E] or [N, L, E] -> [N, heads, L, E / heads]. */
+  private heads(src: Tensor): Tensor {
+    const split = reshape(src, src.shape[0], src.shape[1], this.numHeads, this.embedDim / this.numHeads);
+    return this.batchFirst ? permute(split, 0, 2, 1, 3) : permute(split, 1, 2, 0, 3);
+  }
+
+  /** The scores [N, heads, L, S] with everything out of sight at -infinity. */
+  private masked(scores: Tensor, { causal = false, attnMask = null, keyPaddingMask = null }: MultiheadAttentionCall): Tensor {
+    const [batch, heads, length, keys] = scores.shape;
+    let result = scores;
+    if (causal) result = maskedFill(result, triu(ones([length, keys], { dtype: 'bool', device: scores.device }), 1), -Infinity);
+    if (attnMask) {
+      const mask = attnMask.ndim === 3 ? reshape(attnMask, batch, heads, length, keys) : attnMask;
+      result = mask.dtype === 'bool' ? maskedFill(result, mask, -Infinity) : add(result, mask);
+    }
+    return keyPaddingMask ? maskedFill(result, reshape(keyPaddingMask, batch, 1, 1, keys), -Infinity) : result;
+  }
+
+  protected override extraRepr(): string {
+    return `embedDim=${this.embedDim}, numHeads=${this.numHeads}, batchFirst=${this.batchFirst}`;
   }
 }

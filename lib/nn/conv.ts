@@ -20,12 +20,7 @@ export class Conv2d extends Module {
   weight: Tensor;
   bias: Tensor | null;
 
-  constructor(
-    inChannels: number,
-    outChannels: number,
-    kernelSize: Pair,
-    options: Conv2dOptions & LayerOptions & { bias?: boolean } = {},
-  ) {
+  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: Conv2dOptions & LayerOptions & { bias?: boolean } = {}) {
     super();
     const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true } = options;
     const [height, width] = typeof kernelSize === 'number' ? [kernelSize, kernelSize] : kernelSize;

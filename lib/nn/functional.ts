@@ -1,10 +1,7 @@
 // Layers without state, under the names of torch.nn.functional. All are ops with gradients.
-import { square } from '../ops/unary';
-import { div } from '../ops/binary';
-import { maximum } from '../ops/binary';
+import { div, maximum } from '../ops/binary';
 import { sum } from '../ops/reduce';
-import { sqrt } from '../ops/unary';
-import { full } from '../ops/creation';
+import { sqrt, square } from '../ops/unary';
 import { tidy } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 

@@ -1,12 +1,11 @@
-import { add } from '../../lib/ops/binary';
-import { tensor, zeros } from '../../lib/ops/creation';
+import { add } from '../../lib/ops';
+import { tensor, zeros } from '../../lib/ops';
 import { Adam, SGD } from '../../lib/optim';
 import { memory } from '../../lib/tensor/device';
 import { tidy } from '../../lib/tensor/scope';
 import { Parameter } from '../../lib/tensor/tensor';
+import { codeOf } from '../harness/errors';
 import { newParameter, trainStep } from './reference';
-
-const invalid = expect.objectContaining({ code: 'INVALID_ARGUMENT' });
 const valuesOf = (parameter: Parameter) => [...(parameter.dataSync() as Float32Array)];
 
 test('groups have options of their own; undefined means the default', () => {
@@ -26,7 +25,7 @@ test('groups have options of their own; undefined means the default', () => {
   optimizer.lr = 1;
   optimizer.step();
   expect([valuesOf(a), valuesOf(b)]).toEqual([[-0.5], [-0.25]]);
-  expect(() => (optimizer.lr = -1)).toThrow(invalid);
+  expect(codeOf(() => (optimizer.lr = -1))).toBe('INVALID_ARGUMENT');
 });
 
 test('a parameter without a gradient stays as it is', () => {
@@ -46,10 +45,10 @@ test('zeroGrad frees the gradients', () => {
 
 test('no parameters, doubled ones and computed tensors are refused', () => {
   const parameter = newParameter();
-  expect(() => new SGD([], { lr: 1 })).toThrow(invalid);
-  expect(() => new SGD([parameter, parameter], { lr: 1 })).toThrow(invalid);
-  expect(() => new SGD([{ params: [parameter] }, { params: [parameter] }], { lr: 1 })).toThrow(invalid);
-  expect(() => new SGD([add(parameter, 1)], { lr: 1 })).toThrow(invalid);
+  expect(codeOf(() => new SGD([], { lr: 1 }))).toBe('INVALID_ARGUMENT');
+  expect(codeOf(() => new SGD([parameter, parameter], { lr: 1 }))).toBe('INVALID_ARGUMENT');
+  expect(codeOf(() => new SGD([{ params: [parameter] }, { params: [parameter] }], { lr: 1 }))).toBe('INVALID_ARGUMENT');
+  expect(codeOf(() => new SGD([add(parameter, 1)], { lr: 1 }))).toBe('INVALID_ARGUMENT');
 });
 
 test('a saved and loaded optimizer goes on as the first one would', () => {
@@ -78,9 +77,8 @@ test('a state dict of other groups or shapes is refused and changes nothing', ()
   trainStep(parameter, optimizer);
   const saved = optimizer.stateDict();
   const fresh = new Adam([other], { lr: 0.5 });
-  const misfit = expect.objectContaining({ code: 'STATE_DICT' });
-  expect(() => fresh.loadStateDict(saved)).toThrow(misfit);
-  expect(() => new Adam([{ params: [newParameter()] }, { params: [other] }], {}).loadStateDict(saved)).toThrow(misfit);
+  expect(codeOf(() => fresh.loadStateDict(saved))).toBe('STATE_DICT');
+  expect(codeOf(() => new Adam([{ params: [newParameter()] }, { params: [other] }], {}).loadStateDict(saved))).toBe('STATE_DICT');
   expect(fresh.lr).toBe(0.5);
 });
 

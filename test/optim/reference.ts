@@ -1,8 +1,8 @@
 // A quadratic problem and the rules of torch.optim in float64, to compare the native steps with.
-import { tensor } from '../../lib/ops/creation';
-import { mul, sub } from '../../lib/ops/binary';
-import { sum } from '../../lib/ops/reduce';
-import type { Optimizer } from '../../lib/optim';
+import { tensor } from '../../lib/ops';
+import { mul, sub } from '../../lib/ops';
+import { sum } from '../../lib/ops';
+import type { SGD } from '../../lib/optim';
 import { tidy } from '../../lib/tensor/scope';
 import { Parameter } from '../../lib/tensor/tensor';
 
@@ -20,7 +20,7 @@ export type Rule = (x: number, gradient: number, s: Record<string, number>, step
 
 /** Where a rule leads in so many steps from `start`. */
 export function follow(rule: Rule, steps: number): number[] {
-  const states = start.map(() => ({}) as Record<string, number>);
+  const states: Record<string, number>[] = start.map(() => ({}));
   let x = [...start];
   for (let step = 1; step <= steps; step++) {
     const gradient = gradientAt(x);
@@ -32,7 +32,7 @@ export function follow(rule: Rule, steps: number): number[] {
 export const newParameter = (): Parameter => new Parameter(tensor(start, { shape: [2, 3] }));
 
 /** One ordinary training step: gradients by backward(), then the optimizer. */
-export function trainStep(parameter: Parameter, optimizer: Optimizer<never>): void {
+export function trainStep(parameter: Parameter, optimizer: Pick<SGD, 'step' | 'zeroGrad'>): void {
   tidy(() => {
     optimizer.zeroGrad();
     const error = sub(parameter, tensor(target, { shape: [2, 3] }));
