@@ -16,3 +16,8 @@ export function errorOf(body: () => unknown): QuantoError {
   }
   throw new Error(`expected a QuantoError but got ${String(result)}`);
 }
+
+/** Matches a QuantoError of a code whose message has a piece: for toThrow, rejects.toEqual and the like. */
+export function coded(code: ErrorCode, message: RegExp | string = ''): Error {
+  return expect.objectContaining({ name: 'QuantoError', code, message: expect.stringMatching(message) as string }) as Error;
+}
