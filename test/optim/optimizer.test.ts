@@ -1,5 +1,4 @@
-import { add } from '../../lib/ops';
-import { tensor, zeros } from '../../lib/ops';
+import { add, tensor, zeros } from '../../lib/ops';
 import { Adam, SGD } from '../../lib/optim';
 import { memory } from '../../lib/tensor/device';
 import { tidy } from '../../lib/tensor/scope';

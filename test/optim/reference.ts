@@ -1,7 +1,5 @@
 // A quadratic problem and the rules of torch.optim in float64, to compare the native steps with.
-import { tensor } from '../../lib/ops';
-import { mul, sub } from '../../lib/ops';
-import { sum } from '../../lib/ops';
+import { mul, sub, sum, tensor } from '../../lib/ops';
 import type { SGD } from '../../lib/optim';
 import { tidy } from '../../lib/tensor/scope';
 import { Parameter } from '../../lib/tensor/tensor';
