@@ -1,4 +1,5 @@
 // Loads the addon: the build of this checkout, a prebuilt binary of the package, or the file that QUANTO_ADDON names.
+import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 
 import nodeGypBuild from 'node-gyp-build';
@@ -9,7 +10,7 @@ export * from './stubs';
 
 function load(): Native {
   const chosen = process.env.QUANTO_ADDON;
-  if (chosen !== undefined && chosen !== '') return require(resolve(chosen)) as Native;
+  if (chosen !== undefined && chosen !== '') return createRequire(__filename)(resolve(chosen)) as Native;
   return nodeGypBuild(resolve(__dirname, '..', '..')) as Native;
 }
 

@@ -33,11 +33,6 @@ export abstract class Module<Inputs extends readonly unknown[] = Tensor[], Outpu
 
   abstract forward(...inputs: Inputs): Output;
 
-  /** Own tensors of a role, by property name. */
-  private ownTensors(role: 'parameter' | 'buffer'): [string, Tensor][] {
-    return Object.entries(this).filter((entry): entry is [string, Tensor] => entry[1] instanceof Tensor && entry[1].role === role);
-  }
-
   /** Child modules by property name. */
   namedChildren(): [string, AnyModule][] {
     return Object.entries(this).filter((entry): entry is [string, AnyModule] => entry[1] instanceof Module);
@@ -63,17 +58,9 @@ export abstract class Module<Inputs extends readonly unknown[] = Tensor[], Outpu
     return this.namedModules().map(([, module]) => module);
   }
 
-  private namedTensors(role: 'parameter' | 'buffer'): [string, Tensor][] {
-    const found = new Map<Tensor, string>();
-    for (const [path, module] of this.namedModules()) {
-      for (const [name, tensor] of module.ownTensors(role)) if (!found.has(tensor)) found.set(tensor, join(path, name));
-    }
-    return [...found].map(([tensor, name]) => [name, tensor]);
-  }
-
   /** The learned tensors of this module and all below it; a shared one once, under its first name. */
   namedParameters(): [string, Tensor][] {
-    return this.namedTensors('parameter');
+    return namedTensors(this, 'parameter');
   }
 
   parameters(): Tensor[] {
@@ -82,7 +69,7 @@ export abstract class Module<Inputs extends readonly unknown[] = Tensor[], Outpu
 
   /** State that is not learned: running statistics, quantization scales. */
   namedBuffers(): [string, Tensor][] {
-    return this.namedTensors('buffer');
+    return namedTensors(this, 'buffer');
   }
 
   buffers(): Tensor[] {
@@ -154,7 +141,7 @@ export abstract class Module<Inputs extends readonly unknown[] = Tensor[], Outpu
   /** The state by PyTorch's names; the tensors share the module's memory. A shared tensor appears under each of its names. */
   stateDict(): Record<string, Tensor> {
     const out: Record<string, Tensor> = {};
-    this.forEachPath((module, prefix) => module.saveToStateDict(prefix, out));
+    forEachPath(this, (module, prefix) => module.saveToStateDict(prefix, out));
     return out;
   }
 
@@ -164,24 +151,18 @@ export abstract class Module<Inputs extends readonly unknown[] = Tensor[], Outpu
    */
   loadStateDict(sd: StateDict, options: { strict?: boolean; assign?: boolean } = {}): LoadResult {
     const report = new LoadReport(sd, options.assign ?? false);
-    this.forEachPath((module, prefix) => module.loadFromStateDict(prefix, sd, report));
+    forEachPath(this, (module, prefix) => module.loadFromStateDict(prefix, sd, report));
     return report.finish(this.constructor.name, options.strict ?? true);
   }
 
   /** Writes the state of this module alone. Overridden where the form in files differs from the properties. */
   protected saveToStateDict(prefix: string, out: Record<string, Tensor>): void {
-    for (const [name, tensor] of [...this.ownTensors('parameter'), ...this.ownTensors('buffer')]) out[prefix + name] = tensor.detach();
+    for (const [name, tensor] of [...ownTensors(this, 'parameter'), ...ownTensors(this, 'buffer')]) out[prefix + name] = tensor.detach();
   }
 
   /** Reads the state of this module alone, the reverse of `saveToStateDict`; changes go through `report`. */
   protected loadFromStateDict(prefix: string, _sd: StateDict, report: LoadReport): void {
-    for (const [name, tensor] of [...this.ownTensors('parameter'), ...this.ownTensors('buffer')]) report.load(prefix + name, tensor);
-  }
-
-  /** Visits every module with the prefix of its keys, a shared one at each of its paths. */
-  private forEachPath(visit: (module: AnyModule, prefix: string) => void, prefix = ''): void {
-    visit(this, prefix);
-    for (const [name, child] of this.namedChildren()) child.forEachPath(visit, `${prefix}${name}.`);
+    for (const [name, tensor] of [...ownTensors(this, 'parameter'), ...ownTensors(this, 'buffer')]) report.load(prefix + name, tensor);
   }
 
   /** A copy with tensors of its own; tensors and modules that were shared stay shared among the copies. Hooks are not copied. */
@@ -232,6 +213,28 @@ export abstract class Module<Inputs extends readonly unknown[] = Tensor[], Outpu
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return this.toString();
   }
+}
+
+// Functions and no private methods: the declaration of a class made from a Module (QModule) could not name those.
+
+/** A module's own tensors of a role, by property name. */
+function ownTensors(module: AnyModule, role: 'parameter' | 'buffer'): [string, Tensor][] {
+  return Object.entries(module).filter((entry): entry is [string, Tensor] => entry[1] instanceof Tensor && entry[1].role === role);
+}
+
+/** The tensors of a role in a module and all below it; a shared one once, under its first name. */
+function namedTensors(root: AnyModule, role: 'parameter' | 'buffer'): [string, Tensor][] {
+  const found = new Map<Tensor, string>();
+  for (const [path, module] of root.namedModules()) {
+    for (const [name, tensor] of ownTensors(module, role)) if (!found.has(tensor)) found.set(tensor, join(path, name));
+  }
+  return [...found].map(([tensor, name]) => [name, tensor]);
+}
+
+/** Visits every module with the prefix of its keys, a shared one at each of its paths. */
+function forEachPath(module: AnyModule, visit: (module: AnyModule, prefix: string) => void, prefix = ''): void {
+  visit(module, prefix);
+  for (const [name, child] of module.namedChildren()) forEachPath(child, visit, `${prefix}${name}.`);
 }
 
 const join = (path: string, name: string): string => (path === '' ? name : `${path}.${name}`);

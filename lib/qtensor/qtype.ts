@@ -43,5 +43,5 @@ export function toQType(value: QType | string): QType {
   if (value instanceof QType) return value;
   const qtype = (qtypes as Partial<Record<string, QType>>)[value];
   if (qtype) return qtype;
-  throw new QuantoError('INVALID_ARGUMENT', `[qtype] expected one of ${Object.keys(qtypes).join(', ')} but got ${String(value)}`);
+  throw new QuantoError('INVALID_ARGUMENT', `[qtype] expected one of ${Object.keys(qtypes).join(', ')} but got ${value}`);
 }

@@ -6,7 +6,7 @@ import { noGrad } from '../tensor/grad-mode';
 import { apply, type Op } from '../tensor/op';
 import { Tensor } from '../tensor/tensor';
 
-import { QBytesTensor, type QAxis, QTensor } from './qtensor';
+import { QBytesTensor, type QAxis, type QTensor } from './qtensor';
 import { type QType, toQType } from './qtype';
 
 interface QuantizeAttributes {

@@ -1,7 +1,7 @@
 import { native } from '../native';
 import { Tensor } from '../tensor/tensor';
 
-import { partKeys, QBytesTensor, QTensor } from './qtensor';
+import { partKeys, QBytesTensor, type QTensor } from './qtensor';
 import type { QType } from './qtype';
 import { scaleShape } from './quantizers';
 

@@ -15,7 +15,7 @@ import {
 } from '../qtensor';
 import { QuantoError } from '../tensor/error';
 import { noGrad } from '../tensor/grad-mode';
-import { asParameter, buffer, Tensor } from '../tensor/tensor';
+import { asParameter, buffer, type Tensor } from '../tensor/tensor';
 
 import { calibrations } from './calibration-scope';
 
@@ -83,6 +83,7 @@ export function QModule<B extends ModuleClass>(Base: B) {
     declare outputRequired: boolean;
 
     constructor(...args: ConstructorParameters<ModuleClass>) {
+      // eslint-disable-next-line @typescript-eslint/no-unsafe-argument -- a mixin passes on whatever its base takes
       super(...args);
       this.setUp({ weights: null, activations: null, optimizer: null });
     }
@@ -201,6 +202,13 @@ export function QModule<B extends ModuleClass>(Base: B) {
     freeze(): void {
       if (!this.quantization.weights || !this.weight || this.frozen) return;
       this.weight = noGrad(() => asParameter(packForGemm(this.qweight as QTensor)));
+    }
+
+    override extraRepr(): string {
+      const { weights, activations } = this.quantization;
+      return [super.extraRepr(), weights && `weights=${weights.name}`, activations && `activations=${activations.name}`]
+        .filter(Boolean)
+        .join(', ');
     }
 
     override saveToStateDict(prefix: string, out: Record<string, Tensor>): void {

@@ -28,7 +28,7 @@ export function registerQModule(source: SourceClass, target: QModuleClass): void
 /** The quantized form of a module, or null when there is none or it is quantized already. */
 export function quantizedForm(module: AnyModule, config: QuantizationConfig): QuantizedModule | null {
   if (isQModule(module)) return null;
-  const forward = (Object.getPrototypeOf(module) as AnyModule).forward;
-  const row = rows.find(({ source }) => module instanceof source && forward === (source.prototype as AnyModule).forward);
+  const prototype = Object.getPrototypeOf(module) as AnyModule;
+  const row = rows.find(({ source }) => module instanceof source && prototype.forward === (source.prototype as AnyModule).forward);
   return row?.target.from(module, config) ?? null;
 }
