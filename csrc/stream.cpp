@@ -60,7 +60,7 @@ void Stream::advance(std::atomic<uint32_t>& counter) {
 }
 
 void Stream::work() {
-  uint32_t next = 0;
+  uint32_t next = done_.load(std::memory_order_relaxed);  // goes on after a stop
   for (;;) {
     const auto ready = [&] { return issued_.load(std::memory_order_acquire) != next || stopping_.load(std::memory_order_acquire); };
     if (!ready() && !spin(kSpinMicroseconds, ready)) issued_.wait(next, std::memory_order_acquire);
