@@ -3,6 +3,8 @@
 #include <cmath>
 #include <iterator>
 
+#include "shape.h"
+
 namespace quanto::ops {
 
 namespace {
@@ -74,14 +76,16 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
 }
 
 void addInPlace(const Tensor& dst, const Tensor& src) {
-  requireStrided("add_", dst);
-  const Tensor operand = broadcastTo(cast(src, dst.dtype()), dst.shape());
-  if (operand.shape() != dst.shape())
+  requireWritable("add_", dst);
+  if (broadcastShapes("add_", src.shape(), dst.shape()) != dst.shape())
     fail(ErrorCode::SHAPE_MISMATCH, "[add_] expected a shape that broadcasts to ", dst.shape().str(), " but got ", src.shape().str());
-  // Elementwise kernels read each element before they write it, so the destination may be an operand as it is.
-  const bool overlaps = operand.storage() == dst.storage();
+  const Tensor operand = broadcastTo(cast(src, dst.dtype()), dst.shape());
+  // Elementwise kernels read each element before they write it, so the destination may be an operand as it is. Another view of the same
+  // memory may not.
+  const bool same = operand.offset() == dst.offset() && operand.strides() == dst.strides();
+  const bool overlaps = operand.storage() == dst.storage() && !same;
   launch<&Backend::binary>("add_", bytesCost(3 * dst.bytes()), static_cast<int32_t>(BinaryOp::add), in(dst),
-                           in(overlaps ? contiguous(operand) : operand), inOut(dst));
+                           in(overlaps ? clone(operand) : operand), inOut(dst));
 }
 
 }  // namespace quanto::ops

@@ -9,9 +9,8 @@ void checkSize(const char* op, const Shape& shape, int64_t elementBytes) {
   for (int64_t dim : shape) {
     if (dim < 0) fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected sizes of at least 0 but got ", shape.str());
     // Sizes beside a 0 count too: strides are products of them.
-    if (dim != 0 && bytes > kMaxElements / dim)
+    if (__builtin_mul_overflow(bytes, std::max<int64_t>(dim, 1), &bytes) || bytes > kMaxElements)
       fail(ErrorCode::OUT_OF_MEMORY, "[", op, "] a tensor of shape ", shape.str(), " is larger than any memory");
-    bytes *= std::max<int64_t>(dim, 1);
   }
 }
 
@@ -53,6 +52,8 @@ Shape broadcastShapes(const char* op, const Shape& a, const Shape& b) {
 
 Tensor broadcastTo(const Tensor& src, const Shape& shape) {
   if (src.shape() == shape) return src;
+  // Strides of 0 let a tiny storage claim any size.
+  checkSize("broadcast", shape);
   Shape strides;
   const int lead = shape.size() - src.ndim();
   for (int i = 0; i < shape.size(); ++i) strides.push(i < lead || (src.dim(i - lead) == 1 && shape[i] != 1) ? 0 : src.stride(i - lead));
@@ -95,6 +96,15 @@ void requireShape(const char* op, const char* name, const Tensor& tensor, const 
 void requireStrided(const char* op, const Tensor& tensor) {
   if (tensor.packed())
     fail(ErrorCode::NOT_SUPPORTED, "[", op, "] got a packed int8 weight, which only linear layers read; unpack it with unpackWeight first");
+}
+
+void requireWritable(const char* op, const Tensor& tensor) {
+  requireStrided(op, tensor);
+  for (int i = 0; i < tensor.ndim(); ++i)
+    if (tensor.dim(i) > 1 && tensor.stride(i) == 0 && tensor.numel() > 0)
+      fail(ErrorCode::INVALID_ARGUMENT, "[", op,
+           "] expected a destination with memory for each element but got an expanded tensor of shape ", tensor.shape().str(),
+           "; write to contiguous() of it");
 }
 
 }  // namespace quanto::ops

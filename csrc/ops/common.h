@@ -47,5 +47,7 @@ void requireDType(const char* op, const char* name, const Tensor& tensor, DType 
 void requireShape(const char* op, const char* name, const Tensor& tensor, const Shape& shape);
 // Packed weights are opaque to everything but linear layers and unpackWeight.
 void requireStrided(const char* op, const Tensor& tensor);
+// A strided destination of an in-place op: no two elements share memory.
+void requireWritable(const char* op, const Tensor& tensor);
 
 }  // namespace quanto::ops

@@ -14,16 +14,15 @@ namespace {
 Shape resolveShape(const char* op, const Tensor& src, const Shape& shape) {
   Shape resolved = shape;
   int unknown = -1;
-  int64_t known = 1;
   for (int i = 0; i < shape.size(); ++i) {
-    if (shape[i] == -1 && unknown < 0) {
-      unknown = i;
-      continue;
-    }
-    if (shape[i] < 0)
+    if (shape[i] >= 0) continue;
+    if (shape[i] != -1 || unknown >= 0)
       fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected sizes of at least 0, and at most one -1, but got ", shape.str());
-    known *= shape[i];
+    unknown = i;
+    resolved[i] = 1;
   }
+  checkSize(op, resolved);
+  const int64_t known = resolved.numel();
   if (unknown >= 0 && known > 0 && src.numel() % known == 0) resolved[unknown] = src.numel() / known;
   else if (unknown >= 0 && known == 0 && src.numel() == 0) resolved[unknown] = 0;
   else if (unknown >= 0 || known != src.numel())
@@ -95,6 +94,7 @@ Tensor permute(const Tensor& src, const Shape& axes) {
 
 Tensor expand(const Tensor& src, const Shape& shape) {
   requireStrided("expand", src);
+  requireStrided("expand", src);
   Shape resolved = shape;
   const int lead = shape.size() - src.ndim();
   for (int i = 0; i < shape.size(); ++i)
@@ -103,9 +103,6 @@ Tensor expand(const Tensor& src, const Shape& shape) {
   for (int i = lead; fits && i < shape.size(); ++i) fits = src.dim(i - lead) == resolved[i] || src.dim(i - lead) == 1;
   for (int64_t dim : resolved) fits = fits && dim >= 0;
   if (!fits) fail(ErrorCode::SHAPE_MISMATCH, "[expand] expected a shape that ", src.shape().str(), " broadcasts to but got ", shape.str());
-  // Strides of 0 let a tiny storage claim any size; keep products within int64.
-  if (static_cast<double>(resolved.numel()) > 1e15)
-    fail(ErrorCode::OUT_OF_MEMORY, "[expand] shape ", resolved.str(), " has more elements than any memory");
   return broadcastTo(src, resolved);
 }
 
@@ -118,8 +115,10 @@ Tensor slice(const Tensor& src, int64_t axisGiven, int64_t start, int64_t end, i
   const auto bound = [size](int64_t position) { return std::clamp<int64_t>(position < 0 ? position + size : position, 0, size); };
   const int64_t first = bound(start), last = std::max(first, bound(end));
   Shape shape = src.shape(), strides = src.strides();
-  shape[axis] = (last - first + step - 1) / step;
-  strides[axis] *= step;
+  // A step beyond the size takes one element, as the size itself does, and cannot overflow the stride.
+  const int64_t used = std::min(step, std::max<int64_t>(size, 1));
+  shape[axis] = (last - first + used - 1) / used;
+  strides[axis] *= used;
   return src.as(shape, strides, src.offset() + (shape[axis] > 0 ? first * src.stride(axis) : 0));
 }
 
@@ -170,6 +169,7 @@ Tensor cat(const std::vector<Tensor>& tensors, int64_t axisGiven) {
            tensor.shape().str());
     dtype = promote(dtype, tensor.dtype());
     shape[axis] += tensor.dim(axis);
+    checkSize("cat", shape);
   }
   const Tensor dst = empty(shape, dtype, first.device());
   int64_t start = 0;
@@ -188,7 +188,8 @@ Tensor pad(const Tensor& src, const Shape& before, const Shape& after, double va
   Shape shape = src.shape();
   for (int i = 0; i < src.ndim(); ++i) {
     if (before[i] < 0 || after[i] < 0) fail(ErrorCode::INVALID_ARGUMENT, "[pad] expected sizes of at least 0; use slice to crop");
-    shape[i] += before[i] + after[i];
+    // More than the largest size is refused below, whatever it is.
+    shape[i] += std::min(before[i], kMaxElements) + std::min(after[i], kMaxElements);
   }
   const Tensor dst = empty(shape, src);
   launch<&Backend::fill>("pad", bytesCost(dst.bytes()), out(dst), value);
@@ -214,7 +215,7 @@ Tensor toDType(const Tensor& src, DType dtype) { return cast(src, dtype); }
 Tensor makeContiguous(const Tensor& src) { return contiguous(src); }
 
 void copyInPlace(const Tensor& dst, const Tensor& src) {
-  requireStrided("copy_", dst);
+  requireWritable("copy_", dst);
   requireStrided("copy_", src);
   const Tensor source = expand(src, dst.shape());
   // The copy kernel may split its range over threads, so a source that overlaps the destination is read out first.
@@ -223,19 +224,15 @@ void copyInPlace(const Tensor& dst, const Tensor& src) {
 }
 
 void fillInPlace(const Tensor& dst, double value) {
-  requireStrided("fill_", dst);
+  requireWritable("fill_", dst);
   launch<&Backend::fill>("fill_", bytesCost(dst.bytes()), inOut(dst), value);
 }
 
 Tensor viewBytes(const Tensor& src, int64_t byteOffset, DType dtype, const Shape& shape) {
   requireDType("viewBytes", "bytes", src, DType::uint8);
   if (!src.contiguous()) fail(ErrorCode::INVALID_ARGUMENT, "[viewBytes] expected row-major bytes; call contiguous() first");
-  int64_t bytes = sizeOf(dtype);
-  for (int64_t dim : shape) {
-    if (dim < 0 || (dim != 0 && bytes > (int64_t{1} << 47) / dim))
-      fail(ErrorCode::INVALID_ARGUMENT, "[viewBytes] expected a shape that memory can hold but got ", shape.str());
-    bytes *= dim;
-  }
+  checkSize("viewBytes", shape, sizeOf(dtype));
+  const int64_t bytes = shape.numel() * sizeOf(dtype);
   if (byteOffset < 0 || bytes > src.numel() - byteOffset)
     fail(ErrorCode::INVALID_ARGUMENT, "[viewBytes] expected ", bytes, " bytes from ", byteOffset, " on to lie within ", src.numel(),
          " bytes");
