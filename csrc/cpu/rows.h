@@ -15,8 +15,11 @@ struct Rows {
 };
 
 inline Rows rowsOf(const View& view) {
-  const int64_t n = view.ndim == 0 ? 1 : view.shape[view.ndim - 1];
-  return {n == 0 ? 0 : elementCount(view) / n, n};
+  // Rows of no elements count too: they have a mean (NaN).
+  Rows rows{1, 1};
+  for (int i = 0; i < view.ndim - 1; ++i) rows.count *= view.shape[i];
+  if (view.ndim > 0) rows.n = view.shape[view.ndim - 1];
+  return rows;
 }
 
 // Scratch rows of a thread, 64-byte aligned.

@@ -40,7 +40,8 @@ void sgdStep(const Tensor& parameter, const Tensor& gradient, const std::optiona
              double momentum, double dampening, double weightDecay, bool nesterov, bool first) {
   requireParameter("sgdStep", parameter);
   if (momentum != 0 && !momentumBuffer) fail(ErrorCode::INVALID_ARGUMENT, "[sgdStep] expected a momentum buffer for momentum ", momentum);
-  const Tensor buffer = momentumBuffer ? stateOf("sgdStep", "momentum buffer", *momentumBuffer, parameter) : Tensor();
+  // As in PyTorch, a step without momentum leaves the buffer alone.
+  const Tensor buffer = momentum != 0 ? stateOf("sgdStep", "momentum buffer", *momentumBuffer, parameter) : Tensor();
   const SgdStep step{learningRate, momentum, dampening, weightDecay, nesterov, first};
   launch<&Backend::sgd>("sgdStep", mathCost(parameter.numel()), inOut(parameter), in(gradientOf("sgdStep", gradient, parameter)),
                         inOut(buffer), block(step));
