@@ -1,6 +1,6 @@
 #include "elements.h"
 
-#include "loops.h"
+#include "gemm/kernels.h"
 
 namespace quanto::cpu {
 namespace {
@@ -35,6 +35,13 @@ void load(const void* source, int64_t stride, int64_t n, T* buffer) {
   }
 }
 
+// float16 has conversions in hardware.
+void loadFloat16(const void* source, int64_t stride, int64_t n, float* buffer) {
+  const auto widen = stride == 1 ? floatKernel().widenFloat16 : nullptr;
+  if (widen) widen(n, static_cast<const uint16_t*>(source), buffer);
+  else load<DType::float16, float>(source, stride, n, buffer);
+}
+
 template <DType dtype, class T>
 void store(const T* buffer, int64_t n, void* target, int64_t stride) {
   auto* values = static_cast<typename StorageOf<dtype>::type*>(target);
@@ -43,6 +50,12 @@ void store(const T* buffer, int64_t n, void* target, int64_t stride) {
   } else {
     for (int64_t i = 0; i < n; ++i) values[i * stride] = convertOut<dtype, T>(buffer[i]);
   }
+}
+
+void storeFloat16(const float* buffer, int64_t n, void* target, int64_t stride) {
+  const auto narrow = stride == 1 ? floatKernel().narrowFloat16 : nullptr;
+  if (narrow) narrow(n, buffer, static_cast<uint16_t*>(target));
+  else store<DType::float16, float>(buffer, n, target, stride);
 }
 
 }  // namespace
@@ -54,6 +67,9 @@ Load<T> loadFunction(DType dtype) {
 #include "../dtypes.def"
 #undef DTYPE
   };
+  if constexpr (std::is_same_v<T, float>) {
+    if (dtype == DType::float16) return loadFloat16;
+  }
   return kLoads[static_cast<int>(dtype)];
 }
 
@@ -64,6 +80,9 @@ Store<T> storeFunction(DType dtype) {
 #include "../dtypes.def"
 #undef DTYPE
   };
+  if constexpr (std::is_same_v<T, float>) {
+    if (dtype == DType::float16) return storeFloat16;
+  }
   return kStores[static_cast<int>(dtype)];
 }
 

@@ -1,79 +1,32 @@
 #include "elementwise.h"
 
 #include "../scalar_math.h"
-#include "loops.h"
+#include "elementwise_loops.h"
+#include "variant.h"
 
 namespace quanto::cpu {
 namespace {
 
-template <Result result, class T>
-using ResultOf = std::conditional_t<result == Result::boolean, uint8_t, T>;
-
-template <class T>
-struct Unary {
-#define UNARY(name, result, ...)                                                                           \
-  static void name(const T* source, void* target, int64_t n, [[maybe_unused]] T a, [[maybe_unused]] T b) { \
-    if constexpr (std::is_same_v<T, float> || Result::result != Result::real) {                            \
-      using R = ResultOf<Result::result, T>;                                                               \
-      R* out = static_cast<R*>(target);                                                                    \
-      QUANTO_VECTORIZE                                                                                     \
-      for (int64_t i = 0; i < n; ++i) {                                                                    \
-        const T x = source[i];                                                                             \
-        out[i] = static_cast<R>(__VA_ARGS__);                                                              \
-      }                                                                                                    \
-    }                                                                                                      \
-  }
-#include "../unary.def"
-#undef UNARY
-};
-
-// One loop for each pattern of broadcast keeps the constant in a register.
-template <class T, class R, class Row>
-inline void binaryLoop(const T* x, int64_t xStep, const T* y, int64_t yStep, void* target, int64_t n, Row row) {
-  R* out = static_cast<R*>(target);
-  if (xStep == 0) {
-    const T first = *x;
-    QUANTO_VECTORIZE
-    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<R>(row(first, y[yStep * i]));
-  } else if (yStep == 0) {
-    const T second = *y;
-    QUANTO_VECTORIZE
-    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<R>(row(x[i], second));
-  } else {
-    QUANTO_VECTORIZE
-    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<R>(row(x[i], y[i]));
-  }
-}
-
-template <class T>
-struct Binary {
-#define BINARY(name, result, ...)                                                                                     \
-  static void name(const T* xs, int64_t xStep, const T* ys, int64_t yStep, void* out, int64_t n) {                    \
-    if constexpr (std::is_same_v<T, float> || Result::result != Result::real)                                         \
-      binaryLoop<T, ResultOf<Result::result, T>>(xs, xStep, ys, yStep, out, n, [](T x, T y) { return __VA_ARGS__; }); \
-  }
-#include "../binary.def"
-#undef BINARY
+constexpr Variant<ElementwiseLoops<float>> kFloatLoops[] = {
+#if defined(__x86_64__)
+    {Isa::avx512, &kFloatLoopsAvx512},
+    {Isa::avx2, &kFloatLoopsAvx2},
+#endif
+    {Isa::ref, &kFloatLoopsRef},
 };
 
 }  // namespace
 
-template <class T>
-const ElementwiseLoops<T>& elementwiseLoops() {
-  static constexpr ElementwiseLoops<T> kLoops = {{
-#define UNARY(name, ...) Unary<T>::name,
-#include "../unary.def"
-#undef UNARY
-                                                 },
-                                                 {
-#define BINARY(name, ...) Binary<T>::name,
-#include "../binary.def"
-#undef BINARY
-                                                 }};
-  return kLoops;
+template <>
+const ElementwiseLoops<float>& elementwiseLoops<float>() {
+  static const ElementwiseLoops<float>& chosen = bestOf(kFloatLoops);
+  return chosen;
 }
 
-template const ElementwiseLoops<float>& elementwiseLoops<float>();
-template const ElementwiseLoops<int64_t>& elementwiseLoops<int64_t>();
+template <>
+const ElementwiseLoops<int64_t>& elementwiseLoops<int64_t>() {
+  static constexpr ElementwiseLoops<int64_t> kLoops = makeLoops<int64_t>();
+  return kLoops;
+}
 
 }  // namespace quanto::cpu

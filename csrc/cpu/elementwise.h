@@ -43,8 +43,11 @@ struct ElementwiseLoops {
   BinaryLoop<T> binary[kBinaryCount];
 };
 
-// Rows of real results have no integer loop (null): integers become float32 first.
+// Integer loops of rows with real results do nothing: integers become float32 first.
 template <class T>
 const ElementwiseLoops<T>& elementwiseLoops();
+
+// One for each instruction set.
+extern const ElementwiseLoops<float> kFloatLoopsRef, kFloatLoopsAvx2, kFloatLoopsAvx512;
 
 }  // namespace quanto::cpu

@@ -1,11 +1,7 @@
-// Sums and extremes of runs, in a fixed order of operations that the compiler can vectorize.
+// Sums of runs, in a fixed order of operations that the compiler can vectorize.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <limits>
-
-#include "loops.h"
 
 namespace quanto::cpu {
 
@@ -29,30 +25,6 @@ double sumOf(int64_t n, Term&& term) {
   for (; i < n; ++i) total += term(i);
   for (const double lane : lanes) total += lane;
   return total;
-}
-
-// Largest term(i), NaN if there is one, -infinity if n is 0. NaN is looked for apart, which keeps both loops vectorizable.
-template <class Term>
-float maximumOf(int64_t n, Term&& term) {
-  float largest = -std::numeric_limits<float>::infinity();
-  for (int64_t begin = 0; begin < n; begin += kBlock) {
-    const int64_t end = std::min(n, begin + kBlock);
-    float lanes[kLanes];
-    std::fill(lanes, lanes + kLanes, largest);
-    int64_t i = begin;
-    for (; i + kLanes <= end; i += kLanes) {
-      for (int lane = 0; lane < kLanes; ++lane) {
-        const float value = term(i + lane);
-        lanes[lane] = value > lanes[lane] ? value : lanes[lane];
-      }
-    }
-    for (; i < end; ++i) lanes[0] = std::max(lanes[0], term(i));
-    for (const float lane : lanes) largest = std::max(largest, lane);
-    int32_t unordered = 0;
-    for (i = begin; i < end; ++i) unordered |= term(i) != term(i);
-    if (unordered) return std::numeric_limits<float>::quiet_NaN();
-  }
-  return largest;
 }
 
 }  // namespace quanto::cpu

@@ -6,13 +6,7 @@
 
 #include "../backend.h"
 #include "pool.h"
-
-// Operands of a loop may be the same memory (in place), never shifted against each other, so vectorizing is always safe.
-#if defined(__clang__)
-#define QUANTO_VECTORIZE _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define QUANTO_VECTORIZE _Pragma("GCC ivdep")
-#endif
+#include "vectorize.h"
 
 namespace quanto::cpu {
 

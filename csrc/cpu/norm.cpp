@@ -3,6 +3,7 @@
 #include "elementwise.h"
 #include "fold.h"
 #include "kernels.h"
+#include "row_loops.h"
 #include "rows.h"
 
 namespace quanto::cpu {
@@ -98,7 +99,7 @@ Status softmax(Queue*, const View* src, const View* out) {
     const int64_t n = rows.n;
     const float* x = reader.read(row * n, n, buffers[0]);
     float* y = writer.target(row * n, buffers[1]);
-    exponentials(x, maximumOf(n, [=](int64_t i) { return x[i]; }), y, n);
+    exponentials(x, rowLoops().maximum(x, n), y, n);
     const auto sum = static_cast<float>(sumOf(n, [=](int64_t i) { return y[i]; }));
     for (int64_t i = 0; i < n; ++i) y[i] /= sum;
     writer.write(row * n, n, y);
@@ -113,7 +114,7 @@ Status logSoftmax(Queue*, const View* src, const View* out) {
     const int64_t n = rows.n;
     const float* x = reader.read(row * n, n, buffers[0]);
     float* y = buffers[1];
-    const float largest = maximumOf(n, [=](int64_t i) { return x[i]; });
+    const float largest = rowLoops().maximum(x, n);
     exponentials(x, largest, y, n);
     const auto logSum = static_cast<float>(std::log(sumOf(n, [=](int64_t i) { return y[i]; })));
     float* target = writer.target(row * n, y);

@@ -1,30 +1,13 @@
-#include <limits>
-
 #include "elements.h"
 #include "kernels.h"
 #include "loops.h"
+#include "row_loops.h"
 
 namespace quanto::cpu {
 namespace {
 
-// Adding and subtracting 1.5 * 2^23 rounds |x| < 2^22 to an integer, half to even, in vectorizable arithmetic.
-constexpr float kRoundingShift = 12582912.0f;
-
 // A scale of 0 belongs to an all-zero channel: its codes are 0, infinities and NaN included.
 inline float divide(float x, float scale) { return scale == 0 ? 0.0f : x / scale; }
-
-template <class Code>
-void encodeIntegers(const float* quotient, Code* out, int64_t n) {
-  constexpr float low = std::numeric_limits<Code>::min(), high = std::numeric_limits<Code>::max();
-  QUANTO_VECTORIZE
-  for (int64_t i = 0; i < n; ++i) {
-    float q = quotient[i];
-    q = q == q ? q : 0.0f;
-    q = q < low ? low : q;
-    q = q > high ? high : q;
-    out[i] = static_cast<Code>(static_cast<int32_t>((q + kRoundingShift) - kRoundingShift));
-  }
-}
 
 void divideBlock(const float* x, const float* scale, int64_t scaleStep, float* out, int64_t n) {
   if (scaleStep == 0) {
@@ -37,49 +20,49 @@ void divideBlock(const float* x, const float* scale, int64_t scaleStep, float* o
   }
 }
 
-// Writes a block of quotients as codes: integers round half to even and saturate, float8 rounds to its nearest value.
-class CodeWriter {
- public:
-  CodeWriter(const View& out, int64_t stride)
-      : dtype_(dtypeOf(out)), stride_(stride), data_(static_cast<char*>(out.data)), store_(storeFunction<float>(dtype_)) {}
-
-  void write(int64_t offset, int64_t n, const float* quotient) const {
-    if (isReal(dtype_)) return store_(quotient, n, data_ + offset, stride_);
-    uint8_t buffer[kBlock];
-    char* codes = data_ + offset;
-    void* target = stride_ == 1 ? static_cast<void*>(codes) : buffer;
-    if (dtype_ == DType::int8) encodeIntegers(quotient, static_cast<int8_t*>(target), n);
-    else encodeIntegers(quotient, static_cast<uint8_t*>(target), n);
-    if (stride_ == 1) return;
-    for (int64_t i = 0; i < n; ++i) codes[i * stride_] = static_cast<char>(buffer[i]);
-  }
-
- private:
-  DType dtype_;
-  int64_t stride_;
-  char* data_;  // every dtype of codes has one byte
-  Store<float> store_;
-};
+// Integer codes of a block: quotients round half to even and saturate.
+void encodeIntegers(DType dtype, const float* x, const float* scale, int64_t scaleStep, void* codes, int64_t n) {
+  const RowLoops& loops = rowLoops();
+  if (dtype == DType::int8) loops.quantizeInt8(x, scale, scaleStep, static_cast<int8_t*>(codes), n);
+  else loops.quantizeUint8(x, scale, scaleStep, static_cast<uint8_t*>(codes), n);
+}
 
 }  // namespace
 
 Status quantize(Queue*, const View* src, const View* scale, const View* out) {
   const auto loop = makeLoop({out, src, scale});
   const Reader<float> values(*src, loop.innerStride(1)), scales(*scale, loop.innerStride(2));
-  const CodeWriter codes(*out, loop.innerStride(0));
-  // The original divides in the dtype of src, so a quotient of a narrow one is rounded before it is rounded to an integer.
-  const bool narrow = dtypeOf(*src) != DType::float32;
-  const Store<float> round = storeFunction<float>(dtypeOf(*src));
-  const Load<float> widen = loadFunction<float>(dtypeOf(*src));
+  const DType dtype = dtypeOf(*src), codeType = dtypeOf(*out);
+  const int64_t stride = loop.innerStride(0);
+  const Store<float> store = storeFunction<float>(codeType), round = storeFunction<float>(dtype);
+  const Load<float> widen = loadFunction<float>(dtype);
   forEachRunParallel(loop, kCheapGrain, kBlock, [&](int64_t, const int64_t(&offsets)[3], int64_t n) {
-    float x[kBlock], s[kBlock], quotient[kBlock];
-    divideBlock(values.read(offsets[1], n, x), scales.readStep(offsets[2], n, s), scales.step(), quotient, n);
-    if (narrow) {
+    float valueBuffer[kBlock], scaleBuffer[kBlock], quotient[kBlock];
+    const float *x = values.read(offsets[1], n, valueBuffer), *s = scales.readStep(offsets[2], n, scaleBuffer);
+    int64_t step = scales.step();
+    // The original divides in the dtype of src, so a quotient of a narrow one is rounded before it is rounded to an integer.
+    constexpr float kOne = 1;
+    if (dtype != DType::float32 || isReal(codeType)) {
+      divideBlock(x, s, step, quotient, n);
+      x = quotient;
+      s = &kOne;
+      step = 0;
+    }
+    if (dtype != DType::float32) {
       uint16_t rounded[kBlock];
       round(quotient, n, rounded, 1);
       widen(rounded, 1, n, quotient);
     }
-    codes.write(offsets[0], n, quotient);
+    auto* codes = static_cast<uint8_t*>(out->data) + offsets[0];
+    if (isReal(codeType)) {
+      store(quotient, n, codes, stride);
+    } else if (stride == 1) {
+      encodeIntegers(codeType, x, s, step, codes, n);
+    } else {
+      uint8_t buffer[kBlock];
+      encodeIntegers(codeType, x, s, step, buffer, n);
+      for (int64_t i = 0; i < n; ++i) codes[i * stride] = buffer[i];
+    }
   });
   return Status::ok;
 }

@@ -1,9 +1,11 @@
 #include <cmath>
+#include <limits>
 
 #include "elements.h"
 #include "fold.h"
 #include "kernels.h"
 #include "loops.h"
+#include "row_loops.h"
 
 namespace quanto::cpu {
 namespace {
@@ -66,7 +68,8 @@ struct Extreme {
   using Partial = float;
   static constexpr Partial kStart = -kInfinity;
   Partial block(const float* x, int64_t n) const {
-    return maximumOf(n, [=](int64_t i) { return lift(x[i]); });
+    if (absolute) return rowLoops().absmax(x, n);
+    return sign > 0 ? rowLoops().maximum(x, n) : -rowLoops().minimum(x, n);
   }
   static Partial lift(float x) { return absolute ? std::fabs(x) : sign * x; }
   static Partial join(Partial a, Partial b) { return a != a || a > b ? a : b; }

@@ -148,6 +148,47 @@ void testUnary() {
   }
 }
 
+// The vectorized functions over all finite float32 values, in units of the last place; subnormal results count in the smallest unit.
+void testAccuracy() {
+  struct Bound {
+    UnaryOp op;
+    double limit, low;
+  };
+  // Sigmoids and normal tails lose their last bits among the smallest numbers.
+  const Bound bounds[] = {{UnaryOp::exp, 1, -200},      {UnaryOp::log, 1, -1},    {UnaryOp::tanh, 1.5, -1e30}, {UnaryOp::erf, 2.5, -1e30},
+                          {UnaryOp::sigmoid, 2.5, -80}, {UnaryOp::silu, 3, -80},  {UnaryOp::gelu, 6, -12},     {UnaryOp::round, 0, -1e38},
+                          {UnaryOp::floor, 0, -1e38},   {UnaryOp::ceil, 0, -1e38}};
+  std::vector<float> inputs;
+  for (uint64_t bits = 0; bits < (uint64_t{1} << 32); bits += 20011) inputs.push_back(floatOf(static_cast<uint32_t>(bits)));
+  std::vector<float> outputs(inputs.size());
+  for (const Bound& bound : bounds) {
+    const int op = static_cast<int>(bound.op);
+    cpu::elementwiseLoops<float>().unary[op](inputs.data(), outputs.data(), static_cast<int64_t>(inputs.size()), 0, 0);
+    double worst = 0;
+    float at = 0;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const double expected = kUnary[op](inputs[i], 0, 0);
+      if (!(inputs[i] >= bound.low) || !std::isfinite(static_cast<float>(expected)) || expected == 0) continue;
+      const double error = std::fabs(outputs[i] - expected) / std::ldexp(1, std::max(std::ilogb(expected), -126) - 23);
+      if (!(error <= worst)) worst = error, at = inputs[i];
+    }
+    CHECK(worst <= bound.limit, "%s(%.9g) is off by %.2f units in the last place", kUnaryNames[op], at, worst);
+  }
+  // Every instruction set gives the bits of the reference.
+  std::vector<float> reference(inputs.size());
+  for (int op = 0; op < cpu::kUnaryCount; ++op) {
+    if (cpu::kUnaryResults[op] == cpu::Result::boolean) continue;
+    const auto count = static_cast<int64_t>(inputs.size());
+    cpu::elementwiseLoops<float>().unary[op](inputs.data(), outputs.data(), count, -1, 1);
+    cpu::kFloatLoopsRef.unary[op](inputs.data(), reference.data(), count, -1, 1);
+    int64_t different = 0;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      different += bitsOf(outputs[i]) != bitsOf(reference[i]) && !(outputs[i] != outputs[i] && reference[i] != reference[i]);
+    }
+    CHECK(different == 0, "%s: %ld results differ from the reference", kUnaryNames[op], long(different));
+  }
+}
+
 void binaryCase(int op, DType dtype, const Shape& shape, Order orderA, Order orderB) {
   Tensor a(dtype, shape, orderA), b(dtype, shape, orderB);
   a.randomize(random_, 3);
@@ -339,6 +380,7 @@ void testRandom() {
 int main(int, char** argv) {
   if (const int* status = runUnderEveryIsa(argv)) return *status;
   testUnary();
+  testAccuracy();
   testBinary();
   testWhere();
   testCopy();

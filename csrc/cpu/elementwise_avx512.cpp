@@ -1,0 +1,9 @@
+#include "vector_math.h"
+//
+#include "elementwise_loops.h"
+
+namespace quanto::cpu {
+
+constinit const ElementwiseLoops<float> kFloatLoopsAvx512 = makeLoops<float>();
+
+}  // namespace quanto::cpu
