@@ -1,10 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { constants, open, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { constants, open, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { withIoErrors } from './error';
 
 // One write call takes fewer than 2^31 bytes; smaller pieces let other work of the thread pool in between.
 const WRITE_BYTES = 16 * 2 ** 20;
+
+/** What a writer does with the open file; a FileHandle of Node, whose own type would make users of this package need Node's types. */
+export interface WritableFile {
+  write(bytes: Uint8Array, offset: number, length: number): Promise<{ bytesWritten: number }>;
+  writeFile(contents: string | Uint8Array): Promise<void>;
+}
 
 /** A file written in full beside its place, which `commit` moves there and `discard` removes. */
 export interface StagedFile {
@@ -18,7 +24,7 @@ export interface StagedFile {
  * else; a killed process may leave a `.NAME.*.tmp` beside it. An existing file keeps its permissions, and a link stays a link.
  * @throws QuantoError 'IO', or whatever `write` throws
  */
-export async function writeAtomic(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+export async function writeAtomic(path: string, write: (file: WritableFile) => Promise<void>): Promise<void> {
   const staged = await stageFile(path, write);
   await staged.commit();
 }
@@ -30,7 +36,7 @@ export async function writeFileAtomic(path: string, contents: string | Uint8Arra
 }
 
 /** The first half of `writeAtomic`, for files that must appear together: stage them all, then commit them. */
-export async function stageFile(path: string, write: (file: FileHandle) => Promise<void>): Promise<StagedFile> {
+export async function stageFile(path: string, write: (file: WritableFile) => Promise<void>): Promise<StagedFile> {
   return withIoErrors('write', path, async () => {
     const target = await resolveLink(path);
     const temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
@@ -64,7 +70,7 @@ export async function stageFile(path: string, write: (file: FileHandle) => Promi
 }
 
 /** Writes all of `bytes` at the file's position. */
-export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+export async function writeAll(file: WritableFile, bytes: Uint8Array): Promise<void> {
   for (let position = 0; position < bytes.length;) {
     const { bytesWritten } = await file.write(bytes, position, Math.min(WRITE_BYTES, bytes.length - position));
     position += bytesWritten;

@@ -32,7 +32,7 @@ test('a failing writer leaves the old file and nothing else', async () => {
   const failure = new Error('stop');
   await expect(
     writeAtomic(path, async (file) => {
-      await file.write('half');
+      await file.writeFile('half');
       throw failure;
     }),
   ).rejects.toBe(failure);
@@ -43,7 +43,7 @@ test('a failing writer leaves the old file and nothing else', async () => {
 test('the old file stays until the new one is whole', async () => {
   await writeFileAtomic(path, 'old');
   await writeAtomic(path, async (file) => {
-    await file.write('new');
+    await file.writeFile('new');
     expect(await contents()).toBe('old');
   });
   expect(await contents()).toBe('new');
