@@ -53,18 +53,18 @@ void convCase(const ConvCase& c, DType dtype, bool withBias) {
     }
   }
   const double terms = static_cast<double>(inGroup * w.kernel[0] * w.kernel[1]);
-  onThreads("conv2d", out, [&](Tensor& target) { return cpu::conv2d(nullptr, &src, &weight, withBias ? &bias : nullptr, &target, &w); });
+  onThreads("conv2d", out, [&](Tensor& target) { return cpu::conv2d(nullptr, src, weight, withBias ? bias : nullptr, target, &w); });
   const int64_t plane = oh * ow;
   checkEach(
       "conv2d", out, terms / 4 + 3, [&](int64_t i) { return sums[i] + (withBias ? bias[i / plane % c.outChannels] : 0); }, 4);
   Tensor inputGradient(dtype, src.shape()), weightGradient(dtype, weight.shape());
   onThreads("conv2dBackwardInput", inputGradient,
-            [&](Tensor& target) { return cpu::conv2dBackwardInput(nullptr, &slope, &weight, &target, &w); });
+            [&](Tensor& target) { return cpu::conv2dBackwardInput(nullptr, slope, weight, target, &w); });
   checkEach(
       "conv2dBackwardInput", inputGradient, static_cast<double>(outGroup * w.kernel[0] * w.kernel[1]) / 2 + 4,
       [&](int64_t i) { return dsrc[i]; }, 4);
   onThreads("conv2dBackwardWeight", weightGradient,
-            [&](Tensor& target) { return cpu::conv2dBackwardWeight(nullptr, &slope, &src, &target, &w); });
+            [&](Tensor& target) { return cpu::conv2dBackwardWeight(nullptr, slope, src, target, &w); });
   checkEach(
       "conv2dBackwardWeight", weightGradient, std::sqrt(static_cast<double>(c.images * plane)) + 4, [&](int64_t i) { return dweight[i]; },
       4 + std::sqrt(static_cast<double>(c.images * plane)));
@@ -75,7 +75,7 @@ void maxPoolCase(DType dtype, const Shape& shape, const Window& w) {
   Tensor src(dtype, shape), out(dtype, {shape[0], shape[1], oh, ow}), indices(DType::int64, out.shape()), dsrc(dtype, shape);
   src.randomize(random_);
   if (src.count() > 8) src.set(5, kNaN);
-  onThreads("maxPool2d", out, [&](Tensor& target) { return cpu::maxPool2d(nullptr, &src, &target, &indices, &w); });
+  onThreads("maxPool2d", out, [&](Tensor& target) { return cpu::maxPool2d(nullptr, src, target, indices, &w); });
   std::vector<double> expected(out.count()), places(out.count()), gradient(src.count());
   for (int64_t i = 0; i < out.count(); ++i) {
     const int64_t x = i % ow, y = i / ow % oh, base = i / plane * height * width;
@@ -96,12 +96,12 @@ void maxPoolCase(DType dtype, const Shape& shape, const Window& w) {
   checkEach("maxPool2d indices", indices, 0, [&](int64_t i) { return places[i]; });
   Tensor slope(dtype, out.shape());
   slope.fill([&](int64_t i) { return std::isnan(expected[i]) ? 1 : expected[i]; });
-  onThreads("maxPool2dBackward", dsrc, [&](Tensor& target) { return cpu::maxPool2dBackward(nullptr, &slope, &indices, &target); });
+  onThreads("maxPool2dBackward", dsrc, [&](Tensor& target) { return cpu::maxPool2dBackward(nullptr, slope, indices, target); });
   checkEach(
       "maxPool2dBackward", dsrc, 4, [&](int64_t i) { return gradient[i]; }, 2);
   if (indices.count() == 0) return;
   indices.set(0, static_cast<double>(height * width));
-  CHECK(cpu::maxPool2dBackward(nullptr, &slope, &indices, &dsrc) == Status::indexOutOfRange, "maxPool2dBackward takes a bad index");
+  CHECK(cpu::maxPool2dBackward(nullptr, slope, indices, dsrc) == Status::indexOutOfRange, "maxPool2dBackward takes a bad index");
 }
 
 // regionOf(y, x, rows[2], columns[2]) gives the rectangle and returns its divisor.
@@ -123,10 +123,10 @@ void averageCase(const char* what, DType dtype, const Shape& shape, int64_t oh, 
       }
     }
   }
-  onThreads(what, out, [&](Tensor& target) { return forward(&src, &target); });
+  onThreads(what, out, [&](Tensor& target) { return forward(src, target); });
   checkEach(
       what, out, 1, [&](int64_t i) { return expected[i]; }, 1);
-  onThreads(what, dsrc, [&](Tensor& target) { return backward(&slope, &target); });
+  onThreads(what, dsrc, [&](Tensor& target) { return backward(slope, target); });
   checkEach(
       what, dsrc, 4, [&](int64_t i) { return gradient[i]; }, 1);
 }

@@ -111,7 +111,7 @@ void unaryCase(int op, DType dtype, const Shape& shape, Order order) {
   Tensor src(dtype, shape, order);
   src.randomize(random_, 4);
   Tensor out(resultDType(cpu::kUnaryResults[op], dtype), shape, order == Order::strided ? order : Order::dense);
-  onThreads(kUnaryNames[op], out, [&](Tensor& target) { return cpu::unary(nullptr, op, &src, &target, -1.5, 2); });
+  onThreads(kUnaryNames[op], out, [&](Tensor& target) { return cpu::unary(nullptr, op, src, target, -1.5, 2); });
   const bool integers = !isReal(dtype) && cpu::kUnaryResults[op] != cpu::Result::real;
   checkEach(
       kUnaryNames[op], out, tolerance(static_cast<UnaryOp>(op)),
@@ -143,7 +143,7 @@ void testUnary() {
     if (kind == UnaryOp::sin || kind == UnaryOp::cos || kind == UnaryOp::geluTanh || kind == UnaryOp::gelu || kind == UnaryOp::silu)
       continue;
     Tensor out(resultDType(cpu::kUnaryResults[op], DType::float32), src.shape());
-    cpu::unary(nullptr, op, &src, &out, -1, 1);
+    cpu::unary(nullptr, op, src, out, -1, 1);
     checkEach(kUnaryNames[op], out, 3, [&](int64_t i) { return static_cast<double>(static_cast<float>(kUnary[op](src[i], -1, 1))); });
   }
 }
@@ -194,11 +194,11 @@ void binaryCase(int op, DType dtype, const Shape& shape, Order orderA, Order ord
   a.randomize(random_, 3);
   b.randomize(random_, 3);
   Tensor out(resultDType(cpu::kBinaryResults[op], dtype), shape, orderA == Order::strided ? orderA : Order::dense);
-  onThreads(kBinaryNames[op], out, [&](Tensor& target) { return cpu::binary(nullptr, op, &a, &b, &target); });
+  onThreads(kBinaryNames[op], out, [&](Tensor& target) { return cpu::binary(nullptr, op, a, b, target); });
   checkEach(kBinaryNames[op], out, 2, [&](int64_t i) { return saturated(wrapped(kBinary[op](a[i], b[i]), out.dtype()), out.dtype()); });
   for (const bool reversed : {false, true}) {
     const double scalar = dtype == DType::boolean ? 1 : 2;
-    cpu::binaryScalar(nullptr, op, &a, scalar, reversed, &out);
+    cpu::binaryScalar(nullptr, op, a, scalar, reversed, out);
     checkEach(kBinaryNames[op], out, 2, [&](int64_t i) {
       const double value = reversed ? kBinary[op](scalar, a[i]) : kBinary[op](a[i], scalar);
       return saturated(wrapped(value, out.dtype()), out.dtype());
@@ -226,14 +226,14 @@ void testBinary() {
   row.randomize(random_);
   column.randomize(random_);
   const auto add = static_cast<int32_t>(BinaryOp::add);
-  cpu::binary(nullptr, add, &row, &column, &out);
+  cpu::binary(nullptr, add, row, column, out);
   checkEach("row + column", out, 1, [&](int64_t i) { return row[i] + column[i]; });
-  cpu::binary(nullptr, add, &a, &row, &a);
+  cpu::binary(nullptr, add, a, row, a);
   Tensor large(DType::int64, {2}), sum(DType::int64, {2});
   auto* values = static_cast<int64_t*>(large.view().data);
   values[0] = (int64_t{1} << 62) + 1;
   values[1] = INT64_MAX;
-  cpu::binaryScalar(nullptr, add, &large, 1, 0, &sum);
+  cpu::binaryScalar(nullptr, add, large, 1, 0, sum);
   CHECK(static_cast<int64_t*>(sum.view().data)[0] == (int64_t{1} << 62) + 2, "int64 add is inexact");
   CHECK(static_cast<int64_t*>(sum.view().data)[1] == INT64_MIN, "int64 add does not wrap");
 }
@@ -246,7 +246,7 @@ void testWhere() {
         condition.randomize(random_);
         a.randomize(random_);
         b.randomize(random_);
-        onThreads("where", out, [&](Tensor& target) { return cpu::where(nullptr, &condition, &a, &b, &target); });
+        onThreads("where", out, [&](Tensor& target) { return cpu::where(nullptr, condition, a, b, target); });
         checkEach("where", out, 0, [&](int64_t i) { return condition[i] != 0 ? a[i] : b[i]; });
       }
     }
@@ -261,7 +261,7 @@ void testCopy() {
           if (shape == Shape{90, 1000} && from != to) continue;
           Tensor src(from, shape, order), out(to, shape);
           src.randomize(random_, 30);
-          onThreads("copy", out, [&](Tensor& target) { return cpu::copy(nullptr, &src, &target); });
+          onThreads("copy", out, [&](Tensor& target) { return cpu::copy(nullptr, src, target); });
           checkEach("copy", out, 0, [&](int64_t i) {
             if (to == DType::boolean) return double(src[i] != 0);
             if (isReal(to)) return saturated(src[i], to);
@@ -280,7 +280,7 @@ void testCopy() {
     const double low = to == DType::uint8 ? 0 : -std::ldexp(1, static_cast<int>(sizeOf(to)) * 8 - 1);
     const double high = to == DType::uint8 ? 255 : -low - 1;
     Tensor out(to, src.shape());
-    cpu::copy(nullptr, &src, &out);
+    cpu::copy(nullptr, src, out);
     checkEach("copy", out, 0, [&](int64_t i) { return src[i] != src[i] ? 0 : std::fmin(std::fmax(std::trunc(src[i]), low), high); });
   }
   // Every transposed matrix size around a tile.
@@ -290,7 +290,7 @@ void testCopy() {
       transposed.view().strides[1] = 1;
       transposed.view().strides[2] = m;
       transposed.randomize(random_);
-      onThreads("transpose", out, [&](Tensor& target) { return cpu::copy(nullptr, &transposed, &target); });
+      onThreads("transpose", out, [&](Tensor& target) { return cpu::copy(nullptr, transposed, target); });
       checkEach("transpose", out, 0, [&](int64_t i) { return transposed[i]; });
     }
   }
@@ -301,13 +301,13 @@ void testCreation() {
     for (const Shape& shape : kShapes) {
       for (Order order : {Order::dense, Order::strided}) {
         Tensor out(dtype, shape, order);
-        onThreads("fill", out, [&](Tensor& target) { return cpu::fill(nullptr, &target, 3); });
+        onThreads("fill", out, [&](Tensor& target) { return cpu::fill(nullptr, target, 3); });
         checkEach("fill", out, 0, [&](int64_t) { return wrapped(3, dtype); });
       }
     }
     if (dtype == DType::boolean || sizeOf(dtype) == 1) continue;
     Tensor out(dtype, {70000});
-    onThreads("arange", out, [&](Tensor& target) { return cpu::arange(nullptr, &target, -5, 2); });
+    onThreads("arange", out, [&](Tensor& target) { return cpu::arange(nullptr, target, -5, 2); });
     checkEach("arange", out, 0, [&](int64_t i) {
       const double value = -5 + 2.0 * static_cast<double>(i);
       return dtype == DType::float16 && value >= 65520 ? kInfinity : value;
@@ -327,8 +327,8 @@ void testRandom() {
 
   for (DType dtype : kFloats) {
     Tensor out(dtype, {100003}), strided(dtype, {100003}, Order::strided);
-    onThreads("uniform", out, [&](Tensor& target) { return cpu::uniform(nullptr, &target, -1, 3, 42, 7); });
-    cpu::uniform(nullptr, &strided, -1, 3, 42, 7);
+    onThreads("uniform", out, [&](Tensor& target) { return cpu::uniform(nullptr, target, -1, 3, 42, 7); });
+    cpu::uniform(nullptr, strided, -1, 3, 42, 7);
     double sum = 0, squares = 0;
     bool inside = true, same = true;
     for (int64_t i = 0; i < out.count(); ++i) {
@@ -344,7 +344,7 @@ void testRandom() {
           sum / out.count());
     CHECK(std::fabs(squares / out.count() - 7.0 / 3) < 0.05, "uniform: mean square %g", squares / out.count());
 
-    onThreads("normal", out, [&](Tensor& target) { return cpu::normal(nullptr, &target, 2, 3, 42, 7); });
+    onThreads("normal", out, [&](Tensor& target) { return cpu::normal(nullptr, target, 2, 3, 42, 7); });
     sum = squares = 0;
     double cubes = 0;
     for (int64_t i = 0; i < out.count(); ++i) {
@@ -359,7 +359,7 @@ void testRandom() {
   }
   for (DType dtype : {DType::int8, DType::uint8, DType::int32, DType::int64, DType::float32}) {
     Tensor out(dtype, {60000});
-    onThreads("randint", out, [&](Tensor& target) { return cpu::randint(nullptr, &target, 3, 9, 1, 0); });
+    onThreads("randint", out, [&](Tensor& target) { return cpu::randint(nullptr, target, 3, 9, 1, 0); });
     int64_t counts[6] = {}, outside = 0;
     for (int64_t i = 0; i < out.count(); ++i) {
       if (out[i] >= 3 && out[i] < 9) ++counts[static_cast<int>(out[i]) - 3];
@@ -370,8 +370,8 @@ void testRandom() {
   }
   // Consecutive counters continue one sequence.
   Tensor whole(DType::float32, {64}), tail(DType::float32, {32});
-  cpu::uniform(nullptr, &whole, 0, 1, 9, 0);
-  cpu::uniform(nullptr, &tail, 0, 1, 9, 8);
+  cpu::uniform(nullptr, whole, 0, 1, 9, 0);
+  cpu::uniform(nullptr, tail, 0, 1, 9, 8);
   for (int64_t i = 0; i < 32; ++i) CHECK(whole[i + 32] == tail[i], "offset does not count fours");
 }
 

@@ -31,12 +31,12 @@ void testGather() {
           Tensor src(dtype, shape, order), index(DType::int64, withSize(shape, axis, 4), order), out(dtype, index.shape());
           src.randomize(random_);
           randomIndex(index, shape[axis]);
-          onThreads("gather", out, [&](Tensor& target) { return cpu::gather(nullptr, &src, &index, &target, axis); });
+          onThreads("gather", out, [&](Tensor& target) { return cpu::gather(nullptr, src, index, target, axis); });
           checkEach("gather", out, 0,
                     [&](int64_t i) { return src[replaceAlong(index.shape(), i, axis, static_cast<int64_t>(index[i]), shape[axis])]; });
           Tensor places(DType::int64, {6}, order), picked(dtype, withSize(shape, axis, 6));
           randomIndex(places, shape[axis]);
-          onThreads("indexSelect", picked, [&](Tensor& target) { return cpu::indexSelect(nullptr, &src, &places, &target, axis); });
+          onThreads("indexSelect", picked, [&](Tensor& target) { return cpu::indexSelect(nullptr, src, places, target, axis); });
           checkEach("indexSelect", picked, 0, [&](int64_t i) {
             const auto at = static_cast<int64_t>(places[along(picked.shape(), i, axis)]);
             return src[replaceAlong(picked.shape(), i, axis, at, shape[axis])];
@@ -73,7 +73,7 @@ void testScatter() {
           for (int64_t i = 0; i < src.count(); ++i) {
             expected[replaceAlong(src.shape(), i, axis, static_cast<int64_t>(index[i]), shape[axis])] += src[i];
           }
-          onThreads("scatterAdd", out, [&](Tensor& target) { return cpu::scatterAdd(nullptr, &index, &src, &target, axis); });
+          onThreads("scatterAdd", out, [&](Tensor& target) { return cpu::scatterAdd(nullptr, index, src, target, axis); });
           checkEach("scatterAdd", out, 9, reference, 4);
 
           Tensor places(DType::int64, {9}, order);
@@ -83,7 +83,7 @@ void testScatter() {
             const auto at = static_cast<int64_t>(places[along(src.shape(), i, axis)]);
             expected[replaceAlong(src.shape(), i, axis, at, shape[axis])] += src[i];
           }
-          onThreads("indexAdd", out, [&](Tensor& target) { return cpu::indexAdd(nullptr, &places, &src, &target, axis); });
+          onThreads("indexAdd", out, [&](Tensor& target) { return cpu::indexAdd(nullptr, places, src, target, axis); });
           checkEach("indexAdd", out, 9, reference, 8);
         }
       }
@@ -99,12 +99,12 @@ void testOutOfRange() {
     places.fill([](int64_t) { return 1; });
     index.set(4, bad);
     places.set(1, bad);
-    CHECK(cpu::gather(nullptr, &src, &index, &out, 0) == Status::indexOutOfRange, "gather takes %g", bad);
-    CHECK(cpu::indexSelect(nullptr, &src, &places, &out, 0) == Status::indexOutOfRange, "indexSelect takes %g", bad);
-    CHECK(cpu::scatterAdd(nullptr, &index, &out, &src, 0) == Status::indexOutOfRange, "scatterAdd takes %g", bad);
-    CHECK(cpu::indexAdd(nullptr, &places, &out, &src, 0) == Status::indexOutOfRange, "indexAdd takes %g", bad);
+    CHECK(cpu::gather(nullptr, src, index, out, 0) == Status::indexOutOfRange, "gather takes %g", bad);
+    CHECK(cpu::indexSelect(nullptr, src, places, out, 0) == Status::indexOutOfRange, "indexSelect takes %g", bad);
+    CHECK(cpu::scatterAdd(nullptr, index, out, src, 0) == Status::indexOutOfRange, "scatterAdd takes %g", bad);
+    CHECK(cpu::indexAdd(nullptr, places, out, src, 0) == Status::indexOutOfRange, "indexAdd takes %g", bad);
     Tensor half(DType::float16, {5, 3}), halfSrc(DType::float16, {2, 3});
-    CHECK(cpu::indexAdd(nullptr, &places, &halfSrc, &half, 0) == Status::indexOutOfRange, "indexAdd takes %g", bad);
+    CHECK(cpu::indexAdd(nullptr, places, halfSrc, half, 0) == Status::indexOutOfRange, "indexAdd takes %g", bad);
   }
 }
 
@@ -119,7 +119,7 @@ void testTopk() {
           if (dtype == DType::float32 && n > 8) src.set(3, kNaN), src.set(6, kNaN), src.set(7, kInfinity);
           const Shape shorter = withSize(shape, static_cast<int>(shape.size()) - 1, k);
           Tensor values(dtype, shorter), positions(DType::int64, shorter);
-          onThreads("topk", positions, [&](Tensor& target) { return cpu::topk(nullptr, &src, &values, &target, largest); });
+          onThreads("topk", positions, [&](Tensor& target) { return cpu::topk(nullptr, src, values, target, largest); });
           std::vector<int64_t> order_(n);
           int64_t row = -1;
           const auto expected = [&](int64_t i) {
@@ -151,7 +151,7 @@ void testTriangular() {
           for (const bool upper : {false, true}) {
             Tensor src(dtype, shape, order), out(dtype, shape);
             src.randomize(random_);
-            onThreads("triangular", out, [&](Tensor& target) { return cpu::triangular(nullptr, &src, &target, diagonal, upper); });
+            onThreads("triangular", out, [&](Tensor& target) { return cpu::triangular(nullptr, src, target, diagonal, upper); });
             const int64_t width = shape.back(), height = shape[shape.size() - 2];
             checkEach("triangular", out, 0, [&](int64_t i) {
               const int64_t row = i / width % height, column = i % width;

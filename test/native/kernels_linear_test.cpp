@@ -27,7 +27,7 @@ void testMatmul() {
         a.randomize(random_);
         b.randomize(random_);
         const std::vector<double> aValues = a.values(), bValues = b.values();
-        onThreads("matmul", out, [&](Tensor& target) { return cpu::matmul(nullptr, &a, &b, &target); });
+        onThreads("matmul", out, [&](Tensor& target) { return cpu::matmul(nullptr, a, b, target); });
         const auto dot = [&](int64_t i) {
           const int64_t batch = i / (c.m * c.n), row = i / c.n % c.m, column = i % c.n;
           double sum = 0;
@@ -40,7 +40,7 @@ void testMatmul() {
         left.fill([&](int64_t) { return double(random_.code()); });
         right.fill([&](int64_t) { return double(random_.code()); });
         const std::vector<double> leftValues = left.values(), rightValues = right.values();
-        onThreads("intMatmul", sums, [&](Tensor& target) { return cpu::intMatmul(nullptr, &left, &right, &target); });
+        onThreads("intMatmul", sums, [&](Tensor& target) { return cpu::intMatmul(nullptr, left, right, target); });
         checkEach("intMatmul", sums, 0, [&](int64_t i) {
           const int64_t batch = i / (c.m * c.n), row = i / c.n % c.m, column = i % c.n;
           double sum = 0;
@@ -58,7 +58,7 @@ void linearCase(DType dtype, int64_t m, int64_t n, int64_t k, Order order, bool 
   src.randomize(random_);
   weight.randomize(random_);
   bias.randomize(random_);
-  const View* b = withBias ? &bias : nullptr;
+  const View* b = withBias ? bias : nullptr;
   const auto summand = [&](int64_t i) { return withBias ? bias[i % n] : 0; };
   const auto product = [&](const Tensor& left, const Tensor& right) {
     const std::vector<double> a = left.values(), b = right.values();
@@ -70,7 +70,7 @@ void linearCase(DType dtype, int64_t m, int64_t n, int64_t k, Order order, bool 
   };
   const double ulps = static_cast<double>(k) / 2 + 3;
   const std::vector<double> full = product(src, weight);
-  onThreads("linear", out, [&](Tensor& target) { return cpu::linear(nullptr, &src, &weight, b, &target); });
+  onThreads("linear", out, [&](Tensor& target) { return cpu::linear(nullptr, src, weight, b, target); });
   checkEach(
       "linear", out, ulps, [&](int64_t i) { return full[i] + summand(i); }, 4);
 
@@ -78,25 +78,25 @@ void linearCase(DType dtype, int64_t m, int64_t n, int64_t k, Order order, bool 
   codes.fill([&](int64_t) { return double(random_.code()); });
   scale.fill([&](int64_t) { return 0.005 + 0.01 * std::fabs(random_.symmetric()); });
   Tensor packed(DType::uint8, {static_cast<int64_t>(cpu::cpuBackend()->packedBytes(n, k))});
-  CHECK(cpu::packWeight(nullptr, &codes, &packed) == Status::ok, "packWeight failed");
+  CHECK(cpu::packWeight(nullptr, codes, packed) == Status::ok, "packWeight failed");
   Tensor restored(DType::int8, {n, k});
-  View opaque = *&codes;
+  View opaque = *static_cast<const View*>(codes);
   opaque.data = packed.view().data;
   opaque.layout = Layout::packed;
-  CHECK(cpu::unpackWeight(nullptr, &opaque, &restored) == Status::ok, "unpackWeight failed");
+  CHECK(cpu::unpackWeight(nullptr, &opaque, restored) == Status::ok, "unpackWeight failed");
   checkEach("unpackWeight", restored, 0, [&](int64_t i) { return codes[i]; });
 
   const std::vector<double> weightOnly = product(src, codes);
   const auto weightScale = [&](int64_t i) { return scale[perRow ? i % n : 0]; };
-  for (const View* form : {&codes, static_cast<const View*>(&opaque)}) {
-    onThreads("linearWeightOnly", out, [&](Tensor& target) { return cpu::linearWeightOnly(nullptr, &src, form, &scale, b, &target); });
+  for (const View* form : {static_cast<const View*>(codes), static_cast<const View*>(&opaque)}) {
+    onThreads("linearWeightOnly", out, [&](Tensor& target) { return cpu::linearWeightOnly(nullptr, src, form, scale, b, target); });
     checkEach(
         "linearWeightOnly", out, ulps, [&](int64_t i) { return weightOnly[i] * weightScale(i) + summand(i); }, 4);
     Tensor input(DType::int8, {m, k}, order), inputScale(dtype, {perRow ? m : 1});
     input.fill([&](int64_t) { return double(random_.code()); });
     inputScale.fill([&](int64_t) { return 0.005 + 0.01 * std::fabs(random_.symmetric()); });
     const std::vector<double> integers = product(input, codes);
-    onThreads("linearInt8", out, [&](Tensor& target) { return cpu::linearInt8(nullptr, &input, &inputScale, form, &scale, b, &target); });
+    onThreads("linearInt8", out, [&](Tensor& target) { return cpu::linearInt8(nullptr, input, inputScale, form, scale, b, target); });
     checkEach(
         "linearInt8", out, 3, [&](int64_t i) { return integers[i] * inputScale[perRow ? i / n : 0] * weightScale(i) + summand(i); }, 1);
   }
@@ -144,10 +144,10 @@ void testQuantize() {
           scale.fill([&](int64_t) { return 0.01 + 0.01 * std::fabs(random_.symmetric()); });
           for (DType codes : {DType::int8, DType::uint8}) {
             Tensor out(codes, shape, order == Order::strided ? order : Order::dense);
-            onThreads("quantize", out, [&](Tensor& target) { return cpu::quantize(nullptr, &src, &scale, &target); });
+            onThreads("quantize", out, [&](Tensor& target) { return cpu::quantize(nullptr, src, scale, target); });
             checkEach("quantize", out, 0, [&](int64_t i) { return code(src[i], scale[i], dtype, codes); });
             Tensor back(dtype, shape);
-            onThreads("dequantize", back, [&](Tensor& target) { return cpu::dequantize(nullptr, &out, &scale, &target); });
+            onThreads("dequantize", back, [&](Tensor& target) { return cpu::dequantize(nullptr, out, scale, target); });
             checkEach("dequantize", back, 0, [&](int64_t i) {
               const float product = static_cast<float>(scale[i]) * static_cast<float>(out[i]);
               return visit(dtype, [&](auto type) -> double {
@@ -168,17 +168,17 @@ void testQuantizeSpecial() {
   Tensor src(DType::float32, {16}), scale(DType::float32, {16}, Order::broadcast), out(DType::int8, {16});
   src.fill([&](int64_t i) { return special[i]; });
   scale.set(0, 1);
-  cpu::quantize(nullptr, &src, &scale, &out);
+  cpu::quantize(nullptr, src, scale, out);
   checkEach("quantize special values", out, 0, [&](int64_t i) { return expected[i]; });
   scale.set(0, 0);
-  cpu::quantize(nullptr, &src, &scale, &out);
+  cpu::quantize(nullptr, src, scale, out);
   checkEach("quantize with scale 0", out, 0, [](int64_t) { return 0; });
   for (DType float8 : {DType::float8_e4m3fn, DType::float8_e4m3fnuz, DType::float8_e5m2}) {
     Tensor codes(float8, {16});
-    cpu::quantize(nullptr, &src, &scale, &codes);
+    cpu::quantize(nullptr, src, scale, codes);
     checkEach("quantize to float8 with scale 0", codes, 0, [](int64_t) { return 0; });
     scale.set(0, 1);
-    cpu::quantize(nullptr, &src, &scale, &codes);
+    cpu::quantize(nullptr, src, scale, codes);
     CHECK(std::isnan(codes[0]), "float8 codes lose NaN");
     const double largest = float8 == DType::float8_e4m3fn ? 448 : float8 == DType::float8_e4m3fnuz ? 240 : 57344;
     CHECK(codes[1] == largest && codes[2] == -largest && codes[13] == largest, "float8 codes do not saturate");
@@ -195,7 +195,7 @@ void testGolden() {
     scale.view().strides[0] = axis == 0;
     scale.view().strides[1] = axis == 1;
     std::copy(scales.begin(), scales.end(), static_cast<float*>(scale.view().data));
-    cpu::quantize(nullptr, &w, &scale, &out);
+    cpu::quantize(nullptr, &w, scale, out);
     for (int64_t i = 0; i < 12; ++i) {
       const uint8_t got = out.bytes()[i];
       CHECK(got == static_cast<uint8_t>(expected[i]), "golden codes (%s) at %ld: %d", info(dtype).name, long(i), got);
@@ -204,7 +204,7 @@ void testGolden() {
   // absmax along the columns, then the quotient by the largest code.
   const auto scalesOf = [&](double largest) {
     Tensor maxima(DType::float32, {3});
-    cpu::reduce(nullptr, static_cast<int32_t>(ReduceOp::absmax), &w, &maxima, 1, 0);
+    cpu::reduce(nullptr, static_cast<int32_t>(ReduceOp::absmax), &w, maxima, 1, 0);
     std::vector<float> scales;
     for (int64_t i = 0; i < 3; ++i) scales.push_back(static_cast<float>(maxima[i]) / static_cast<float>(largest));
     return scales;
@@ -229,11 +229,11 @@ void testGolden() {
   spread.view().strides[0] = 1;
   spread.view().strides[1] = 0;
   for (int64_t i = 0; i < 3; ++i) spread.set(4 * i, rows[i]);
-  cpu::quantize(nullptr, &x, &everywhere, &xCodes);
+  cpu::quantize(nullptr, x, everywhere, xCodes);
   const int xExpected[] = {127, 69, -53, -126, -83, 36, 122, 96};
   checkEach("golden input codes", xCodes, 0, [&](int64_t i) { return xExpected[i]; });
-  cpu::quantize(nullptr, &w, &spread, &codes);
-  cpu::linearInt8(nullptr, &xCodes, &inputScale, &codes, &scale, nullptr, &y);
+  cpu::quantize(nullptr, &w, spread, codes);
+  cpu::linearInt8(nullptr, xCodes, inputScale, codes, scale, nullptr, y);
   const double yExpected[] = {2.0320928, -2.3652217, 1.0627956, -0.7305274, 1.9232034, -1.7869499};
   for (int64_t i = 0; i < 6; ++i) CHECK(std::fabs(y[i] - yExpected[i]) < 3e-7, "golden linear at %ld: %.8g", long(i), y[i]);
 }
@@ -255,9 +255,9 @@ void optimizerCase(const char* what, DType dtype, int states, Kernel&& kernel, R
     }
     Tensor single = parameter, singleFirst = first, singleSecond = second;
     cpu::setThreadCount(1);
-    CHECK(kernel(step, &single, &gradient, &singleFirst, &singleSecond) == Status::ok, "%s failed", what);
+    CHECK(kernel(step, single, gradient, singleFirst, singleSecond) == Status::ok, "%s failed", what);
     cpu::setThreadCount(3);
-    CHECK(kernel(step, &parameter, &gradient, &first, &second) == Status::ok, "%s failed", what);
+    CHECK(kernel(step, parameter, gradient, first, second) == Status::ok, "%s failed", what);
     CHECK(single.bytes() == parameter.bytes(), "%s depends on the thread count", what);
     checkEach(
         what, parameter, 6, [&](int64_t i) { return p[i]; }, 1);

@@ -71,7 +71,7 @@ void reduceCase(ReduceOp op, const Tensor& src, int reduced) {
   const bool hasIdentity = op == ReduceOp::sum || op == ReduceOp::any || op == ReduceOp::all || op == ReduceOp::mean;
   if (n == 0 && !hasIdentity && !isReal(src.dtype())) return;
   onThreads(kReduceNames[static_cast<int>(op)], out,
-            [&](Tensor& target) { return cpu::reduce(nullptr, static_cast<int32_t>(op), &src, &target, reduced, 1); });
+            [&](Tensor& target) { return cpu::reduce(nullptr, static_cast<int32_t>(op), src, target, reduced, 1); });
   // float8 holds no infinity, and the values of these tests are about 1.
   if (n == 0 && isReal(src.dtype()) && sizeOf(src.dtype()) == 1) return;
   const bool sums = op == ReduceOp::sum || op == ReduceOp::mean;
@@ -125,19 +125,19 @@ void testReduce() {
   // A number: 0-d.
   Tensor number(DType::float32, {}), out(DType::float32, {});
   number.set(0, 7);
-  cpu::reduce(nullptr, static_cast<int32_t>(ReduceOp::sum), &number, &out, 0, 0);
+  cpu::reduce(nullptr, static_cast<int32_t>(ReduceOp::sum), number, out, 0, 0);
   CHECK(out[0] == 7, "sum of a number");
   // A hundred million times 0.1 would drift in a plain float32 sum; ten million do here.
   Tensor tenths(DType::float32, {10000000}, Order::broadcast), total(DType::float32, {});
   tenths.set(0, 0.1f);
-  cpu::reduce(nullptr, static_cast<int32_t>(ReduceOp::sum), &tenths, &total, 1, 0);
+  cpu::reduce(nullptr, static_cast<int32_t>(ReduceOp::sum), tenths, total, 1, 0);
   CHECK(close(total[0], 1e7 * static_cast<double>(0.1f), DType::float32, 1), "sum of tenths: %.9g", total[0]);
   // Integer sums are exact beyond 2^53.
   Tensor integers(DType::int64, {3}), sum(DType::int64, {});
   auto* values = static_cast<int64_t*>(integers.view().data);
   values[0] = int64_t{1} << 60;
   values[1] = values[2] = 1;
-  cpu::reduce(nullptr, static_cast<int32_t>(ReduceOp::sum), &integers, &sum, 1, 0);
+  cpu::reduce(nullptr, static_cast<int32_t>(ReduceOp::sum), integers, sum, 1, 0);
   CHECK(static_cast<int64_t*>(sum.view().data)[0] == (int64_t{1} << 60) + 2, "int64 sum is inexact");
 }
 
@@ -150,7 +150,7 @@ void testArgReduce() {
           src.randomize(random_);
           if (dtype == DType::float32 && src.count() > 10) src.set(src.count() - 3, kNaN), src.set(src.count() - 2, kNaN);
           Tensor out(DType::int64, Shape(shape.begin(), shape.end() - 1));
-          onThreads("argReduce", out, [&](Tensor& target) { return cpu::argReduce(nullptr, static_cast<int32_t>(op), &src, &target); });
+          onThreads("argReduce", out, [&](Tensor& target) { return cpu::argReduce(nullptr, static_cast<int32_t>(op), src, target); });
           const int64_t n = shape.back();
           checkEach("argReduce", out, 0, [&](int64_t row) {
             int64_t best = 0;
@@ -174,7 +174,7 @@ void testCumsum() {
         Tensor src(dtype, shape, order);
         src.randomize(random_);
         Tensor out(isReal(dtype) ? dtype : DType::int64, shape, order == Order::strided ? order : Order::dense);
-        onThreads("cumsum", out, [&](Tensor& target) { return cpu::cumsum(nullptr, &src, &target); });
+        onThreads("cumsum", out, [&](Tensor& target) { return cpu::cumsum(nullptr, src, target); });
         const int64_t n = shape.empty() ? 1 : shape.back();
         double sum = 0;
         checkEach("cumsum", out, 1, [&](int64_t i) { return sum = (i % n ? sum : 0) + src[i]; });
@@ -192,18 +192,18 @@ void testSoftmax() {
       const int64_t n = shape.back();
       std::vector<double> sums(n ? src.count() / n : 0);
       for (int64_t i = 0; i < src.count(); ++i) sums[i / n] += std::exp(src[i]);
-      onThreads("softmax", out, [&](Tensor& target) { return cpu::softmax(nullptr, &src, &target); });
+      onThreads("softmax", out, [&](Tensor& target) { return cpu::softmax(nullptr, src, target); });
       // The rounding of x - max, at most 10 here, becomes a relative error of the exponential.
       checkEach("softmax", out, 10, [&](int64_t i) { return std::exp(src[i]) / sums[i / n]; });
-      onThreads("softmaxBackward", dsrc, [&](Tensor& target) { return cpu::softmaxBackward(nullptr, &slope, &out, &target); });
+      onThreads("softmaxBackward", dsrc, [&](Tensor& target) { return cpu::softmaxBackward(nullptr, slope, out, target); });
       std::vector<double> dots(sums.size()), totals(sums.size());
       for (int64_t i = 0; i < src.count(); ++i) dots[i / n] += slope[i] * out[i], totals[i / n] += slope[i];
       checkEach(
           "softmaxBackward", dsrc, 4, [&](int64_t i) { return out[i] * (slope[i] - dots[i / n]); }, 0.5);
-      onThreads("logSoftmax", out, [&](Tensor& target) { return cpu::logSoftmax(nullptr, &src, &target); });
+      onThreads("logSoftmax", out, [&](Tensor& target) { return cpu::logSoftmax(nullptr, src, target); });
       checkEach(
           "logSoftmax", out, 4, [&](int64_t i) { return src[i] - std::log(sums[i / n]); }, 4);
-      onThreads("logSoftmaxBackward", dsrc, [&](Tensor& target) { return cpu::logSoftmaxBackward(nullptr, &slope, &out, &target); });
+      onThreads("logSoftmaxBackward", dsrc, [&](Tensor& target) { return cpu::logSoftmaxBackward(nullptr, slope, out, target); });
       checkEach(
           "logSoftmaxBackward", dsrc, 6, [&](int64_t i) { return slope[i] - std::exp(out[i]) * totals[i / n]; },
           static_cast<double>(n) / 10 + 2);
@@ -213,9 +213,9 @@ void testSoftmax() {
   Tensor src(DType::float32, {3, 2}), out(DType::float32, {3, 2});
   const double values[] = {1000, 1000, -kInfinity, 3, -kInfinity, -kInfinity}, expected[] = {0.5, 0.5, 0, 1, kNaN, kNaN};
   src.fill([&](int64_t i) { return values[i]; });
-  cpu::softmax(nullptr, &src, &out);
+  cpu::softmax(nullptr, src, out);
   checkEach("softmax", out, 0, [&](int64_t i) { return expected[i]; });
-  cpu::logSoftmax(nullptr, &src, &out);
+  cpu::logSoftmax(nullptr, src, out);
   checkEach("logSoftmax", out, 1, [&](int64_t i) { return std::log(expected[i]); });
 }
 
@@ -243,12 +243,12 @@ void normCase(DType dtype, const Shape& shape, bool affine, bool centered) {
   slope.randomize(random_);
   weight.randomize(random_);
   bias.randomize(random_);
-  const View* w = affine ? &weight : nullptr;
-  const View* b = affine && centered ? &bias : nullptr;
+  const View* w = affine ? weight : nullptr;
+  const View* b = affine && centered ? bias : nullptr;
   const NormReference reference(src, eps, centered);
   const auto normalized = [&](int64_t i) { return (src[i] - reference.mean[i / n]) * reference.rstd[i / n]; };
   onThreads("norm", out, [&](Tensor& target) {
-    return centered ? cpu::layerNorm(nullptr, &src, w, b, &target, &mean, &rstd, eps) : cpu::rmsNorm(nullptr, &src, w, &target, &rstd, eps);
+    return centered ? cpu::layerNorm(nullptr, src, w, b, target, mean, rstd, eps) : cpu::rmsNorm(nullptr, src, w, target, rstd, eps);
   });
   checkEach(
       "norm", out, 6, [&](int64_t i) { return normalized(i) * (w ? weight[i % n] : 1) + (b ? bias[i % n] : 0); }, 4);
@@ -258,11 +258,11 @@ void normCase(DType dtype, const Shape& shape, bool affine, bool centered) {
         "mean", mean, 4, [&](int64_t i) { return reference.mean[i]; }, 3);
 
   const auto backward = [&](const View* input, const View* dw, const View* db) {
-    return centered ? cpu::layerNormBackward(nullptr, &slope, &src, w, &mean, &rstd, input, dw, db)
-                    : cpu::rmsNormBackward(nullptr, &slope, &src, w, &rstd, input, dw);
+    return centered ? cpu::layerNormBackward(nullptr, slope, src, w, mean, rstd, input, dw, db)
+                    : cpu::rmsNormBackward(nullptr, slope, src, w, rstd, input, dw);
   };
-  onThreads("norm dsrc", dsrc, [&](Tensor& target) { return backward(&target, nullptr, nullptr); });
-  onThreads("norm dweight", dweight, [&](Tensor& target) { return backward(nullptr, &target, &dbias); });
+  onThreads("norm dsrc", dsrc, [&](Tensor& target) { return backward(target, nullptr, nullptr); });
+  onThreads("norm dweight", dweight, [&](Tensor& target) { return backward(nullptr, target, dbias); });
   std::vector<double> level(shape[0]), tilt(shape[0]);
   const auto g = [&](int64_t i) { return slope[i] * (w ? weight[i % n] : 1); };
   for (int64_t i = 0; i < src.count(); ++i) level[i / n] += g(i) / n, tilt[i / n] += g(i) * normalized(i) / n;

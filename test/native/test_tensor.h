@@ -59,7 +59,8 @@ class Tensor {
   }
   Tensor& operator=(const Tensor&) = delete;
 
-  const View* operator&() const { return &view_; }
+  // As an argument of a kernel.
+  operator const View*() const { return &view_; }
   View& view() { return view_; }
   DType dtype() const { return static_cast<DType>(view_.dtype); }
   const Shape& shape() const { return shape_; }
