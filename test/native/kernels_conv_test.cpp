@@ -53,7 +53,9 @@ void convCase(const ConvCase& c, DType dtype, bool withBias) {
     }
   }
   const double terms = static_cast<double>(inGroup * w.kernel[0] * w.kernel[1]);
-  onThreads("conv2d", out, [&](Tensor& target) { return cpu::conv2d(nullptr, src, weight, withBias ? bias : nullptr, target, &w); });
+  onThreads("conv2d", out, [&](Tensor& target) {
+    return cpu::conv2d(nullptr, src, weight, withBias ? static_cast<const View*>(bias) : nullptr, target, &w);
+  });
   const int64_t plane = oh * ow;
   checkEach(
       "conv2d", out, terms / 4 + 3, [&](int64_t i) { return sums[i] + (withBias ? bias[i / plane % c.outChannels] : 0); }, 4);

@@ -58,7 +58,7 @@ void linearCase(DType dtype, int64_t m, int64_t n, int64_t k, Order order, bool 
   src.randomize(random_);
   weight.randomize(random_);
   bias.randomize(random_);
-  const View* b = withBias ? bias : nullptr;
+  const View* b = withBias ? static_cast<const View*>(bias) : nullptr;
   const auto summand = [&](int64_t i) { return withBias ? bias[i % n] : 0; };
   const auto product = [&](const Tensor& left, const Tensor& right) {
     const std::vector<double> a = left.values(), b = right.values();

@@ -243,8 +243,8 @@ void normCase(DType dtype, const Shape& shape, bool affine, bool centered) {
   slope.randomize(random_);
   weight.randomize(random_);
   bias.randomize(random_);
-  const View* w = affine ? weight : nullptr;
-  const View* b = affine && centered ? bias : nullptr;
+  const View* w = affine ? static_cast<const View*>(weight) : nullptr;
+  const View* b = affine && centered ? static_cast<const View*>(bias) : nullptr;
   const NormReference reference(src, eps, centered);
   const auto normalized = [&](int64_t i) { return (src[i] - reference.mean[i / n]) * reference.rstd[i / n]; };
   onThreads("norm", out, [&](Tensor& target) {
