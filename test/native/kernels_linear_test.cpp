@@ -195,7 +195,7 @@ void testGolden() {
     scale.view().strides[0] = axis == 0;
     scale.view().strides[1] = axis == 1;
     std::copy(scales.begin(), scales.end(), static_cast<float*>(scale.view().data));
-    cpu::quantize(nullptr, &w, scale, out);
+    cpu::quantize(nullptr, w, scale, out);
     for (int64_t i = 0; i < 12; ++i) {
       const uint8_t got = out.bytes()[i];
       CHECK(got == static_cast<uint8_t>(expected[i]), "golden codes (%s) at %ld: %d", info(dtype).name, long(i), got);
@@ -204,7 +204,7 @@ void testGolden() {
   // absmax along the columns, then the quotient by the largest code.
   const auto scalesOf = [&](double largest) {
     Tensor maxima(DType::float32, {3});
-    cpu::reduce(nullptr, static_cast<int32_t>(ReduceOp::absmax), &w, maxima, 1, 0);
+    cpu::reduce(nullptr, static_cast<int32_t>(ReduceOp::absmax), w, maxima, 1, 0);
     std::vector<float> scales;
     for (int64_t i = 0; i < 3; ++i) scales.push_back(static_cast<float>(maxima[i]) / static_cast<float>(largest));
     return scales;
@@ -232,7 +232,7 @@ void testGolden() {
   cpu::quantize(nullptr, x, everywhere, xCodes);
   const int xExpected[] = {127, 69, -53, -126, -83, 36, 122, 96};
   checkEach("golden input codes", xCodes, 0, [&](int64_t i) { return xExpected[i]; });
-  cpu::quantize(nullptr, &w, spread, codes);
+  cpu::quantize(nullptr, w, spread, codes);
   cpu::linearInt8(nullptr, xCodes, inputScale, codes, scale, nullptr, y);
   const double yExpected[] = {2.0320928, -2.3652217, 1.0627956, -0.7305274, 1.9232034, -1.7869499};
   for (int64_t i = 0; i < 6; ++i) CHECK(std::fabs(y[i] - yExpected[i]) < 3e-7, "golden linear at %ld: %.8g", long(i), y[i]);
