@@ -81,7 +81,7 @@ export const div = define('div', {
   saves: 'operands',
   of: (dy, a, b) => [() => raw.div(dy, b), () => raw.neg(raw.div(raw.mul(dy, a), compute('mul', b, b)))],
 });
-/** a to the power b. */
+/** a to the power b; integers become float32. */
 export const pow = define('pow', {
   saves: 'operandsAndOutput',
   of: (dy, a, b, output) => [

@@ -2,7 +2,7 @@ import { native } from '../native';
 import { type Device, deviceCode, isDevice } from '../tensor/device';
 import { type DType, isDType } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
-import { type AnyOp, apply, type Op } from '../tensor/op';
+import { type AnyOp, apply, type Op, requireTensor } from '../tensor/op';
 import { Tensor } from '../tensor/tensor';
 
 import * as raw from './raw';
@@ -38,9 +38,11 @@ const toDeviceOp: Op<Move> = {
 
 /**
  * Converted to a dtype, or moved to a device; the tensor itself where there is nothing to do. To narrower floats values are rounded to
- * nearest even (float8 saturates); from floats to integers they are truncated and saturate, NaN becomes 0; to bool they are x != 0.
+ * nearest even (float8 saturates); from floats to integers they are truncated and saturate, NaN becomes 0; wider
+ * integers keep their low bits in narrower ones; to bool they are x != 0.
  */
 export function to(src: Tensor, target: DType | Device): Tensor {
+  requireTensor('to', src);
   if (isDType(target)) return src.dtype === target ? src : apply(toDTypeOp, [src], target);
   if (!isDevice(target)) throw new QuantoError('INVALID_ARGUMENT', `[to] expected a dtype or a device but got ${String(target)}`);
   const { device } = src;

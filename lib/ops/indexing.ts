@@ -1,6 +1,6 @@
 // The index family (index.ts is the registry). Index tensors are int64 or int32; one out of range fails where the result is read.
 import { native } from '../native';
-import { type AnyOp, apply, type Op } from '../tensor/op';
+import { type AnyOp, apply, type Op, requireTensor } from '../tensor/op';
 import { Tensor } from '../tensor/tensor';
 
 import { eq } from './binary';
@@ -99,7 +99,7 @@ export interface TopkOptions {
 
 /** The k largest (or smallest) values along an axis in order, and their int64 indices; of equal ones the first. NaN counts as largest. */
 export function topk(src: Tensor, k: number, { axis = -1, largest = true }: TopkOptions = {}): { values: Tensor; indices: Tensor } {
-  const [values, indices] = native.topk(src.dequantize().native, k, axis, largest).map(wrap);
+  const [values, indices] = native.topk(requireTensor('topk', src).dequantize().native, k, axis, largest).map(wrap);
   if (!src.requiresGrad && !src.isQuantized) return { values, indices };
   values.dispose();
   return { values: gather(src, axis, indices), indices };
@@ -134,7 +134,7 @@ export function triu(src: Tensor, diagonal = 0): Tensor {
 
 /** int64 [...index.shape, classes]: 1 at each index, 0 elsewhere. */
 export function oneHot(index: Tensor, classes: number): Tensor {
-  const places = to(arange(classes), index.device);
+  const places = to(arange(classes), requireTensor('oneHot', index).device);
   return to(eq(unsqueeze(index, -1), places), 'int64');
 }
 

@@ -1,5 +1,6 @@
 import { native } from '../native';
-import { type AnyOp, apply, type Op } from '../tensor/op';
+import { QuantoError } from '../tensor/error';
+import { type AnyOp, apply, type Op, requireTensor } from '../tensor/op';
 import { Tensor } from '../tensor/tensor';
 
 import * as raw from './raw';
@@ -41,6 +42,10 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 /** a [B, M, K] x b [B, K, N]. Named apart because quantized dispatch treats it apart (see lib/qtensor/rules.ts). */
 const bmmOp: Op = { ...matmulOp, name: 'bmm' };
 export function bmm(a: Tensor, b: Tensor): Tensor {
+  for (const operand of [a, b]) {
+    if (requireTensor('bmm', operand).ndim === 3) continue;
+    throw new QuantoError('SHAPE_MISMATCH', `[bmm] expected batches [B, M, K] but got shape [${operand.shape.join(', ')}]; use matmul`);
+  }
   return apply(bmmOp, [a, b], undefined);
 }
 
@@ -66,7 +71,7 @@ export function linear(src: Tensor, weight: Tensor, bias: Tensor | null = null):
 
 /** int8 [..., M, K] x int8 [..., K, N] -> int32, exact. */
 export function intMatmul(a: Tensor, b: Tensor): Tensor {
-  return Tensor.fromNative(native.intMatmul(a.native, b.native));
+  return Tensor.fromNative(native.intMatmul(requireTensor('intMatmul', a).native, requireTensor('intMatmul', b).native));
 }
 
 export const matmulOps: readonly AnyOp[] = [matmulOp, bmmOp, linearOp];

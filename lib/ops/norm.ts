@@ -199,8 +199,10 @@ export function batchNorm(
     throw new QuantoError('SHAPE_MISMATCH', `[batchNorm] expected an input [N, C, ...] but got shape [${shape.join(', ')}]`);
   }
   for (const [name, operand] of Object.entries({ weight, bias, runningMean, runningVar })) {
-    if (operand === null || (operand.ndim === 1 && operand.shape[0] === shape[1])) continue;
-    throw new QuantoError('SHAPE_MISMATCH', `[batchNorm] expected ${name} of shape [${shape[1]}] but got [${operand.shape.join(', ')}]`);
+    if (operand === null) continue;
+    const size = requireTensor('batchNorm', operand).shape;
+    if (size.length === 1 && size[0] === shape[1]) continue;
+    throw new QuantoError('SHAPE_MISMATCH', `[batchNorm] expected ${name} of shape [${shape[1]}] but got [${size.join(', ')}]`);
   }
   const { operands, ...affine } = affineOf(weight, bias);
   if (!training && runningMean && runningVar) {

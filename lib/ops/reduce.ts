@@ -1,5 +1,5 @@
 import { native, ReduceOp } from '../native';
-import { type AnyOp, apply, type Op, type Vjp } from '../tensor/op';
+import { type AnyOp, apply, type Op, requireTensor, type Vjp } from '../tensor/op';
 import { Tensor } from '../tensor/tensor';
 
 import * as raw from './raw';
@@ -121,7 +121,7 @@ export interface ArgOptions {
 }
 
 function argReduce(kind: 'max' | 'min', src: Tensor, { axis, keepdim = false }: ArgOptions): Tensor {
-  const plain = src.dequantize();
+  const plain = requireTensor(`arg${kind}`, src).dequantize();
   if (axis !== undefined) return Tensor.fromNative(native.argReduce(ReduceOp[kind], plain.native, axis, keepdim));
   return Tensor.fromNative(native.argReduce(ReduceOp[kind], native.reshape(plain.native, [-1]), 0, false));
 }

@@ -233,8 +233,14 @@ const catOp: Op<number> = {
   },
 };
 
+function requireList(op: string, tensors: readonly Tensor[]): void {
+  if (Array.isArray(tensors) && tensors.length > 0) return;
+  throw new QuantoError('INVALID_ARGUMENT', `[${op}] expected an array of at least one tensor but got ${String(tensors)}`);
+}
+
 /** Tensors joined along an axis; their other sizes are equal. */
 export function cat(tensors: readonly Tensor[], axis = 0): Tensor {
+  requireList('cat', tensors);
   return apply(catOp, tensors, axis);
 }
 
@@ -257,7 +263,7 @@ const stackOp: Op<number> = {
 
 /** Tensors of one shape joined along a new dimension. */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
-  if (tensors.length === 0) throw new QuantoError('INVALID_ARGUMENT', '[stack] expected at least one tensor');
+  requireList('stack', tensors);
   return apply(stackOp, tensors, axis);
 }
 

@@ -1,0 +1,144 @@
+import * as ops from '../../lib/ops';
+import type { Case, Failure, Input } from '../harness/case';
+import { matmulReference, NdArray, total } from '../harness/ndarray';
+import { oneOf } from '../harness/random';
+
+interface Options {
+  readonly causal?: boolean;
+  readonly scale?: number;
+  /** 1 where a query sees a key. */
+  readonly seen?: NdArray;
+  readonly bias?: NdArray;
+}
+
+/** Heads repeated as often as the query has more of them. */
+function repeatHeads(src: NdArray, heads: number): NdArray {
+  if (src.ndim < 3) return src;
+  const axis = src.ndim - 3;
+  const group = heads / src.shape[axis];
+  return NdArray.from(
+    src.shape.map((size, i) => (i === axis ? heads : size)),
+    (index) => src.at(index.map((position, i) => (i === axis ? Math.floor(position / group) : position))),
+  );
+}
+
+function attention(query: NdArray, givenKey: NdArray, givenValue: NdArray, options: Options): NdArray {
+  const heads = query.ndim < 3 ? 1 : query.shape[query.ndim - 3];
+  const [key, value] = [repeatHeads(givenKey, heads), repeatHeads(givenValue, heads)];
+  const last = query.ndim - 1;
+  const scale = options.scale ?? 1 / Math.sqrt(query.shape[last]);
+  const axes = [...key.shape.keys()];
+  const scores = matmulReference(query, key.permute(...axes.slice(0, -2), last, last - 1));
+  const sees = (index: number[]) => (!options.causal || index[last] <= index[last - 1]) && (options.seen?.broadcastAt(index) ?? 1) === 1;
+  const masked = NdArray.from(scores.shape, (index) =>
+    sees(index) ? scores.at(index) * scale + (options.bias?.broadcastAt(index) ?? 0) : -Infinity,
+  );
+  const weights = masked.mapRows(last, (row) => {
+    const largest = Math.max(...row);
+    if (largest === -Infinity) return row.map(() => 0);
+    const powers = row.map((score) => Math.exp(score - largest));
+    return powers.map((power) => power / total(powers));
+  });
+  return matmulReference(weights, value);
+}
+
+const qkv = (query: number[], key: number[], value: number[]): Input[] => [{ shape: query }, { shape: key }, { shape: value }];
+const batch = qkv([2, 3, 4, 5], [2, 3, 6, 5], [2, 3, 6, 7]);
+
+function row(name: string, inputs: readonly Input[], run: Case['run'], reference: Case['reference'], more: Partial<Case> = {}): Case {
+  return {
+    family: 'attention',
+    name,
+    inputs,
+    run,
+    reference,
+    // Means of values, whose weights come from products of 5 terms.
+    magnitude: (q, k, v, ...rest) => reference(q, k, v, ...rest).map(() => Math.max(1, ...v.data.map(Math.abs))),
+    roundings: 64,
+    // The scaled query, scores, weights and result are rounded.
+    halfRoundings: 12,
+    ...more,
+  };
+}
+
+const seen: Input = { shape: [2, 1, 4, 6], dtype: 'bool', domain: oneOf(0, 1, 1) };
+export const attentionCases: readonly Case[] = [
+  row(
+    'plain',
+    batch,
+    (q, k, v) => ops.scaledDotProductAttention(q, k, v),
+    (q, k, v) => attention(q, k, v, {}),
+  ),
+  row(
+    'causal',
+    batch,
+    (q, k, v) => ops.scaledDotProductAttention(q, k, v, { causal: true }),
+    (q, k, v) => attention(q, k, v, { causal: true }),
+  ),
+  row(
+    'scale',
+    batch,
+    (q, k, v) => ops.scaledDotProductAttention(q, k, v, { scale: 0.25 }),
+    (q, k, v) => attention(q, k, v, { scale: 0.25 }),
+  ),
+  row(
+    'bool mask',
+    [...batch, { ...seen, optional: true }],
+    (q, k, v, mask) => ops.scaledDotProductAttention(q, k, v, { mask }),
+    (q, k, v, mask) => attention(q, k, v, { seen: mask }),
+  ),
+  row(
+    'bool mask that hides all',
+    [...batch, { shape: [4, 1], dtype: 'bool', domain: oneOf(0, 1), optional: true }],
+    (q, k, v, mask) => ops.scaledDotProductAttention(q, k, v, { mask }),
+    (q, k, v, mask) => attention(q, k, v, { seen: mask }),
+  ),
+  row(
+    'float mask',
+    [...batch, { shape: [4, 6], optional: true }],
+    (q, k, v, mask) => ops.scaledDotProductAttention(q, k, v, { mask }),
+    (q, k, v, mask) => attention(q, k, v, { bias: mask }),
+  ),
+  row(
+    'grouped heads',
+    qkv([2, 6, 4, 5], [2, 2, 6, 5], [2, 2, 6, 7]),
+    (q, k, v) => ops.scaledDotProductAttention(q, k, v, { causal: true }),
+    (q, k, v) => attention(q, k, v, { causal: true }),
+  ),
+  row(
+    'one shared head',
+    qkv([2, 4, 3, 5], [2, 1, 6, 5], [2, 1, 6, 7]),
+    (q, k, v) => ops.scaledDotProductAttention(q, k, v),
+    (q, k, v) => attention(q, k, v, {}),
+  ),
+  row(
+    'without heads',
+    qkv([4, 5], [6, 5], [6, 7]),
+    (q, k, v) => ops.scaledDotProductAttention(q, k, v),
+    (q, k, v) => attention(q, k, v, {}),
+  ),
+];
+
+const of = (...shape: number[]) => ops.zeros(shape);
+const failure = (name: string, run: () => unknown, code: Failure['code'], message?: RegExp): Failure => ({
+  family: 'attention',
+  name,
+  run,
+  code,
+  message,
+});
+export const attentionFailures: readonly Failure[] = [
+  failure('vectors', () => ops.scaledDotProductAttention(of(3), of(3), of(3)), 'SHAPE_MISMATCH', /\[scaledDotProductAttention\]/),
+  failure(
+    'heads that do not divide',
+    () => ops.scaledDotProductAttention(of(1, 5, 2, 3), of(1, 2, 2, 3), of(1, 2, 2, 3)),
+    'SHAPE_MISMATCH',
+    /5 and 2/,
+  ),
+  failure('another width', () => ops.scaledDotProductAttention(of(2, 3), of(2, 4), of(2, 4)), 'SHAPE_MISMATCH'),
+  failure(
+    'a mask of another shape',
+    () => ops.scaledDotProductAttention(of(2, 3), of(2, 3), of(2, 3), { mask: of(5, 5) }),
+    'SHAPE_MISMATCH',
+  ),
+];

@@ -1,0 +1,4 @@
+import { binaryCases, binaryFailures } from '../cases/binary';
+import { runCases } from '../harness/run-cases';
+
+runCases(binaryCases, binaryFailures);

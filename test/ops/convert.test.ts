@@ -1,0 +1,4 @@
+import { convertCases, convertFailures } from '../cases/convert';
+import { runCases } from '../harness/run-cases';
+
+runCases(convertCases, convertFailures);

@@ -1,0 +1,4 @@
+import { lossCases, lossFailures } from '../cases/loss';
+import { runCases } from '../harness/run-cases';
+
+runCases(lossCases, lossFailures);

@@ -1,0 +1,4 @@
+import { normCases, normFailures } from '../cases/norm';
+import { runCases } from '../harness/run-cases';
+
+runCases(normCases, normFailures);

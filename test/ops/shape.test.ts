@@ -1,0 +1,4 @@
+import { shapeCases, shapeFailures } from '../cases/shape';
+import { runCases } from '../harness/run-cases';
+
+runCases(shapeCases, shapeFailures);
