@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
 
-import { loadSafetensors, readSafetensorsMetadata } from '../../lib/io';
+import { loadSafetensors } from '../../lib/io';
 import { KeyValueCache, Llama, type LlamaConfig, llamaKeys } from '../../lib/models';
 import { functional as F } from '../../lib/nn';
-import { manualSeed, randint, tensor } from '../../lib/ops';
+import { manualSeed, randint } from '../../lib/ops';
 import { noGrad } from '../../lib/tensor/grad-mode';
 import { tidy } from '../../lib/tensor/scope';
 import { codeOf } from '../harness/errors';
 import { describeWith, sharedPath } from '../harness/shared';
+import { loadStories, perplexity, storiesFiles, storyChunks, tokensOf } from '../harness/stories';
 import { BOS, Tok512 } from '../harness/tok512';
 
 const tiny: LlamaConfig = {
@@ -23,8 +24,6 @@ function randomLlama(config: Partial<LlamaConfig> = {}): Llama {
   manualSeed(7);
   return new Llama({ ...tiny, ...config });
 }
-
-const tokensOf = (...rows: number[][]) => tensor(rows, { dtype: 'int64' });
 
 test('state dict has the names of Meta checkpoints; tied embeddings have no output', () => {
   const keys = Object.keys(randomLlama().stateDict());
@@ -76,28 +75,12 @@ test('names of Hugging Face, of parameters and of modules, become those of the m
   ]);
 });
 
-const storiesFiles = ['data/lm/stories260K.safetensors', 'data/lm/tok512.bin', 'data/text/tinystories_197k.txt'];
-
 describeWith(storiesFiles, 'stories260K', () => {
-  const [weights, tokenizerFile, text] = storiesFiles.map((file) => sharedPath(file));
-  const tokenizer = new Tok512(tokenizerFile);
+  const tokenizer = new Tok512(sharedPath(storiesFiles[1]));
   let model: Llama;
 
   beforeAll(async () => {
-    const sizes = await readSafetensorsMetadata(weights);
-    model = new Llama({
-      vocab_size: Number(sizes.vocab_size),
-      hidden_size: Number(sizes.dim),
-      intermediate_size: Number(sizes.hidden_dim),
-      num_hidden_layers: Number(sizes.n_layers),
-      num_attention_heads: Number(sizes.n_heads),
-      num_key_value_heads: Number(sizes.n_kv_heads),
-      rms_norm_eps: Number(sizes.norm_eps),
-      rope_theta: 10000,
-      rope_interleaved: true,
-      tie_word_embeddings: true,
-    });
-    model.loadStateDict(await loadSafetensors(weights));
+    model = await loadStories();
   });
 
   test('greedy tokens are the documented ones', () => {
@@ -125,28 +108,10 @@ describeWith(storiesFiles, 'stories260K', () => {
   });
 
   test('perplexity on 100 pieces of text is the documented one', () => {
-    const pieces = readFileSync(text, 'utf8')
-      .split(/(?=Once upon a time)/)
-      .map((piece) => piece.trim())
-      .filter((piece) => piece.length > 300 && piece.length < 1800);
-    const chunks = pieces.slice(0, 100).map((piece) => tokenizer.encode(piece).slice(0, 400));
-    let loss = 0;
-    for (let first = 0; first < chunks.length; first += 10) loss += noGrad(() => tidy(() => lossOf(chunks.slice(first, first + 10))));
-    const predicted = chunks.reduce((count, chunk) => count + chunk.length - 1, 0);
-    expect(predicted).toBe(37089);
-    expect(Math.abs(Math.exp(loss / predicted) - 5.2385)).toBeLessThan(0.005);
+    const result = perplexity(model, storyChunks(tokenizer));
+    expect(result.predicted).toBe(37089);
+    expect(Math.abs(result.perplexity - 5.2385)).toBeLessThan(0.005);
   });
-
-  /** Sum of the negative log likelihoods of a batch; what pads shorter chunks is neither seen nor counted. */
-  function lossOf(batch: number[][]): number {
-    const length = Math.max(...batch.map((chunk) => chunk.length)) - 1;
-    const padded = (rows: number[][], value: number) => rows.map((row) => [...row, ...Array<number>(length - row.length).fill(value)]);
-    const seen = batch.map((chunk) => chunk.slice(0, -1));
-    const predicted = batch.map((chunk) => chunk.slice(1));
-    const logits = model.forward(tokensOf(...padded(seen, 0)));
-    const targets = tokensOf(...padded(predicted, -100));
-    return F.crossEntropy(logits.reshape(-1, tokenizer.size), targets.reshape(-1), { reduction: 'sum' }).item();
-  }
 });
 
 describeWith(['fixtures/t10_llama/model.safetensors'], "Hugging Face's tiny Llama", () => {
