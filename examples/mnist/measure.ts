@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
 import { memory, type nn, noGrad, synchronize, tidy } from 'quanto';
 import { type Dataset, inOrder } from './dataset';
 
-const WARM_UP_RUNS = 20;
+const WARM_UP_RUNS = 50;
 const TIMED_RUNS = 101;
 
 /** What the table says of a model. */
