@@ -59,11 +59,14 @@ type ModuleClass = abstract new (...args: any[]) => Module;
 // In files a scale of 1 means "uncalibrated", so a calibrated scale of 1 is saved as the next number of its dtype.
 const AFTER_ONE: Readonly<Record<string, number>> = { float32: 1 + 2 ** -23, float16: 1 + 2 ** -10, bfloat16: 1 + 2 ** -7 };
 
-const made = new WeakSet();
+/** Prototypes of the classes that `QModule` has made. */
+const quantizedPrototypes = new WeakSet();
 
 /** Whether a module is quantized: an instance of a `QModule` class. */
 export function isQModule(module: AnyModule): module is AnyModule & QuantizedModule {
-  return made.has(module);
+  let prototype = Object.getPrototypeOf(module) as object | null;
+  while (prototype && !quantizedPrototypes.has(prototype)) prototype = Object.getPrototypeOf(prototype) as object | null;
+  return prototype !== null;
 }
 
 /**
@@ -116,7 +119,6 @@ export function QModule<B extends ModuleClass>(Base: B) {
     /** Prepares the state that a constructor would: modules are made from float ones, not anew. */
     setUp(config: QuantizationConfig): void {
       const { weight } = this;
-      made.add(this);
       this.quantization = config;
       const options = weight ? { dtype: weight.dtype, device: weight.device } : {};
       this.input_scale = buffer(full([], 1, options));
@@ -244,6 +246,7 @@ export function QModule<B extends ModuleClass>(Base: B) {
       });
     }
   }
+  quantizedPrototypes.add(Quantized.prototype);
   return Quantized;
 }
 

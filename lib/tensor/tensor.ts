@@ -73,6 +73,11 @@ export class Tensor {
     return this;
   }
 
+  /** The value of another tensor that this one was copied from. */
+  private adoptHostValue({ hostValue }: Tensor): this {
+    return hostValue === undefined ? this : this.setHostValue(hostValue);
+  }
+
   /** @internal Takes over the contents of another tensor and keeps its own identity: how a module changes dtype or device in place. */
   replaceBy(other: Tensor): void {
     const handle = Tensor.handleOf(other);
@@ -84,12 +89,12 @@ export class Tensor {
 
   /** @internal The same kind of tensor with memory of its own; no gradient history. */
   copy(): Tensor {
-    return Tensor.fromNative(native.clone(this.native));
+    return Tensor.fromNative(native.clone(this.native)).adoptHostValue(this);
   }
 
   /** @internal The same kind of tensor on a device or in a floating-point dtype; shares memory where nothing changes. */
   converted(target: Device | DType): Tensor {
-    if (!isDType(target)) return Tensor.fromNative(native.toDevice(this.native, deviceCode(target)));
+    if (!isDType(target)) return Tensor.fromNative(native.toDevice(this.native, deviceCode(target))).adoptHostValue(this);
     return Tensor.fromNative(native.toDType(this.native, dtypeCode(target)));
   }
 

@@ -1,7 +1,8 @@
 import { inspect } from 'node:util';
 
 import * as nn from '../../lib/nn';
-import { add, full, manualSeed, mul, ones, tensor, zeros } from '../../lib/ops';
+import { add, full, manualSeed, mul, ones, randn, tensor, zeros } from '../../lib/ops';
+import { calibration, freeze, quantizationMap, quantize } from '../../lib/quantize';
 import { memory } from '../../lib/tensor/device';
 import { tidy } from '../../lib/tensor/scope';
 import { buffer, type Tensor } from '../../lib/tensor/tensor';
@@ -172,6 +173,23 @@ describe('clone', () => {
     copies[0].forward(ones([1, 2]));
     expect(calls).toBe(0);
   });
+});
+
+test('clones of quantized modules are quantized, calibrated and frozen as these are', () => {
+  const model = new nn.Sequential(new nn.Linear(4, 4), new nn.ReLU(), new nn.Linear(4, 2));
+  quantize(model, { weights: 'qint8', activations: 'qint8' });
+  const src = randn([3, 4]);
+  calibration(() => model.forward(src), { streamline: false });
+  const tuned = model.clone();
+  expect(tuned.forward(src).equal(model.forward(src))).toBe(true);
+  freeze(model);
+  const frozen = model.clone();
+  expect([tuned, frozen].map(quantizationMap)).toEqual([quantizationMap(model), quantizationMap(model)]);
+  expect(Object.keys(quantizationMap(model))).toEqual(['0', '2']);
+  expect(Object.keys(frozen.stateDict())).toEqual(Object.keys(model.stateDict()));
+  const expected = model.forward(src).dequantize();
+  model.dispose();
+  expect(frozen.forward(src).dequantize().equal(expected)).toBe(true);
 });
 
 describe('forward hooks', () => {
