@@ -1,4 +1,5 @@
 // The public API of quanto.
+export * as models from './models';
 export * as nn from './nn';
 export * as optim from './optim';
 

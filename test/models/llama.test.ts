@@ -4,6 +4,7 @@ import { loadSafetensors } from '../../lib/io';
 import { KeyValueCache, Llama, type LlamaConfig, llamaKeys } from '../../lib/models';
 import { functional as F } from '../../lib/nn';
 import { manualSeed, randint } from '../../lib/ops';
+import { freeze, quantize } from '../../lib/quantize';
 import { noGrad } from '../../lib/tensor/grad-mode';
 import { tidy } from '../../lib/tensor/scope';
 import { codeOf } from '../harness/errors';
@@ -115,11 +116,13 @@ describeWith(storiesFiles, 'stories260K', () => {
 });
 
 describeWith(['fixtures/t10_llama/model.safetensors'], "Hugging Face's tiny Llama", () => {
-  test('logits are those of transformers', async () => {
+  test('logits are those of transformers, in float and with frozen int8 weights', async () => {
     const config = JSON.parse(readFileSync(sharedPath('fixtures/t10_llama/config.json'), 'utf8')) as LlamaConfig;
     const model = new Llama(config);
     model.loadStateDict(llamaKeys(await loadSafetensors(sharedPath('fixtures/t10_llama/model.safetensors'))));
     const io = await loadSafetensors(sharedPath('fixtures/t10_llama/io.safetensors'));
     expect(model.forward(io.input_ids).allclose(io.y_float, { atol: 1e-4, rtol: 1e-6 })).toBe(true);
+    freeze(quantize(model, { weights: 'qint8' }));
+    expect(model.forward(io.input_ids).allclose(io.y_qint8, { atol: 1e-4, rtol: 1e-6 })).toBe(true);
   });
 });
