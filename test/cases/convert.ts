@@ -106,7 +106,18 @@ const copies: readonly Case[] = [
   },
 ];
 
-export const convertCases: readonly Case[] = [...conversions, ...copies];
+/** Gradients come back in the dtype of their tensor. */
+const gradients = (['float16', 'bfloat16'] as const).map((dtype): Case => ({
+  family: 'convert',
+  name: `gradient to ${dtype}`,
+  inputs: [{ shape: [4, 5], dtype }],
+  run: (x) => ops.square(ops.float(x)),
+  reference: (x) => x.map((value) => value * value),
+  output: 'float32',
+  halfRoundings: false,
+}));
+
+export const convertCases: readonly Case[] = [...conversions, ...copies, ...gradients];
 
 export const convertFailures: readonly Failure[] = [
   {

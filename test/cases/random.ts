@@ -1,11 +1,13 @@
 import * as ops from '../../lib/ops';
 import { apply, type Op } from '../../lib/tensor/op';
 import type { Case } from '../harness/case';
-import { zip } from '../harness/ndarray';
 import { oneOf } from '../harness/random';
+import { NdArray, zip } from '../harness/ndarray';
 
 /** What dropout applies once its mask is drawn; the draw itself has tests of its own. */
 const dropoutOp = ops.ops.dropout as unknown as Op;
+
+const kept = [0, 2, 2, 0, 2];
 
 export const randomCases: readonly Case[] = [
   {
@@ -16,6 +18,16 @@ export const randomCases: readonly Case[] = [
     reference: (x, mask) => zip((value, kept) => value * kept, x, mask),
     roundings: 1,
     gradient: false,
+  },
+  {
+    family: 'random',
+    name: 'dropout gradient',
+    inputs: [{ shape: [4, 5] }],
+    run: (x) => apply(dropoutOp, [x, ops.tensor(kept)], undefined),
+    reference: (x) => NdArray.from([4, 5], (index) => x.at(index) * kept[index[1]]),
+    roundings: 1,
+    // The mask is float32.
+    halfRoundings: false,
   },
   {
     family: 'random',

@@ -233,7 +233,8 @@ function gradientCheck(row: Case, layout: 'gradient' | 'gradient strided'): Chec
         const wanted = positions.map((position) => difference(row, values, weights, i, position));
         // Rounding errors spread over a gradient, so they are relative to its largest element.
         const largest = Math.max(0, ...wanted.map(Math.abs));
-        const bound = (8 + 4 * (row.roundings ?? 4)) * epsilonOf('float32') * largest + 1e-7;
+        const wide = (8 + 4 * (row.roundings ?? 4)) * epsilonOf('float32');
+        const bound = (dtypes[i] === 'float32' ? wide : wide + epsilonOf(dtypes[i])) * largest + 1e-7;
         positions.forEach((position, j) => {
           if (Math.abs(got.data[position] - wanted[j]) <= bound) return;
           throw new Mismatch(
