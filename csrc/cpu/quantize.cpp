@@ -6,8 +6,11 @@
 namespace quanto::cpu {
 namespace {
 
-// A scale of 0 belongs to an all-zero channel: its codes are 0, infinities and NaN included.
-inline float divide(float x, float scale) { return scale == 0 ? 0.0f : x / scale; }
+// A scale of 0 belongs to an all-zero channel: its codes are 0, infinities included. So is the code of NaN, of every type.
+inline float divide(float x, float scale) {
+  const float quotient = x / scale;
+  return scale == 0 || quotient != quotient ? 0.0f : quotient;
+}
 
 void divideBlock(const float* x, const float* scale, int64_t scaleStep, float* out, int64_t n) {
   if (scaleStep == 0) {

@@ -62,17 +62,24 @@ struct Exponentials {
 };
 
 // The largest of sign * x; minimum is maximum mirrored. NaN wins over everything.
-template <int sign, bool absolute>
+template <int sign>
 struct Extreme {
   using Element = float;
   using Partial = float;
   static constexpr Partial kStart = -kInfinity;
-  Partial block(const float* x, int64_t n) const {
-    if (absolute) return rowLoops().absmax(x, n);
-    return sign > 0 ? rowLoops().maximum(x, n) : -rowLoops().minimum(x, n);
-  }
-  static Partial lift(float x) { return absolute ? std::fabs(x) : sign * x; }
+  Partial block(const float* x, int64_t n) const { return sign > 0 ? rowLoops().maximum(x, n) : -rowLoops().minimum(x, n); }
+  static Partial lift(float x) { return sign * x; }
   static Partial join(Partial a, Partial b) { return a != a || a > b ? a : b; }
+};
+
+// The largest |x| that is finite, 0 if there is none: what scales are made of.
+struct FiniteMagnitude {
+  using Element = float;
+  using Partial = float;
+  static constexpr Partial kStart = 0;
+  Partial block(const float* x, int64_t n) const { return rowLoops().absmax(x, n); }
+  static Partial lift(float x) { return std::fabs(x) < kInfinity ? std::fabs(x) : 0.0f; }
+  static Partial join(Partial a, Partial b) { return std::max(a, b); }
 };
 
 template <int sign, bool absolute>
@@ -80,7 +87,7 @@ struct IntegerExtreme {
   using Element = int64_t;
   using Partial = int64_t;
   // ~x mirrors the order without overflow.
-  static constexpr Partial kStart = INT64_MIN;
+  static constexpr Partial kStart = absolute ? 0 : INT64_MIN;
   Partial block(const int64_t* x, int64_t n) const {
     Partial largest = kStart;
     for (int64_t i = 0; i < n; ++i) largest = std::max(largest, lift(x[i]));
@@ -237,11 +244,11 @@ void reduceReals(ReduceOp op, const Plan& plan, double correction) {
     case ReduceOp::mean:
       return fold<Sum, float>(plan, [=](double x) { return x / count; });
     case ReduceOp::max:
-      return fold<Extreme<1, false>, float>(plan, [](float x) { return x; });
+      return fold<Extreme<1>, float>(plan, [](float x) { return x; });
     case ReduceOp::min:
-      return fold<Extreme<-1, false>, float>(plan, [](float x) { return -x; });
+      return fold<Extreme<-1>, float>(plan, [](float x) { return -x; });
     case ReduceOp::absmax:
-      return fold<Extreme<1, true>, float>(plan, [](float x) { return x; });
+      return fold<FiniteMagnitude, float>(plan, [](float x) { return x; });
     case ReduceOp::var:
       return foldRows<float, float>(plan, [&](const auto& reader, int64_t base) {
         const auto mean = static_cast<float>(foldRow(plan, reader, base, Sum{}) / count);
@@ -249,7 +256,7 @@ void reduceReals(ReduceOp op, const Plan& plan, double correction) {
       });
     default:
       return foldRows<float, float>(plan, [&](const auto& reader, int64_t base) {
-        const float largest = foldRow(plan, reader, base, Extreme<1, false>{});
+        const float largest = foldRow(plan, reader, base, Extreme<1>{});
         if (std::isinf(largest)) return static_cast<double>(largest);
         return largest + std::log(foldRow(plan, reader, base, Exponentials{largest}));
       });

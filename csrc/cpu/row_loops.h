@@ -9,6 +9,7 @@ struct RowLoops {
   // NaN if there is one; -infinity, or infinity for the minimum, if n is 0.
   float (*maximum)(const float* x, int64_t n);
   float (*minimum)(const float* x, int64_t n);
+  // Of the finite values; at most 0 if there is none.
   float (*absmax)(const float* x, int64_t n);
   // codes = clamp(roundHalfEven(x / scale)); scaleStep is 1, or 0 for one scale. A scale of 0 and NaN give 0.
   void (*quantizeInt8)(const float* x, const float* scale, int64_t scaleStep, int8_t* codes, int64_t n);

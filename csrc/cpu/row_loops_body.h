@@ -12,7 +12,7 @@ constexpr int kMaxima = 64;
 
 inline float same(float x) { return x; }
 inline float negated(float x) { return -x; }
-inline float magnitude(float x) { return __builtin_fabsf(x); }
+inline float finiteMagnitude(float x) { return __builtin_fabsf(x) < __builtin_inff() ? __builtin_fabsf(x) : 0.0f; }
 
 // The largest lift(x[i]). NaN is looked for apart, in a second pass over each block, which keeps both loops vectorizable.
 template <float (*lift)(float)>
@@ -31,7 +31,7 @@ float largestOf(const float* x, int64_t n) {
       }
     }
     int32_t unordered = 0;
-    for (int64_t i = 0; i < kBlock; ++i) unordered |= block[i] != block[i];
+    for (int64_t i = 0; i < kBlock; ++i) unordered |= lift(block[i]) != lift(block[i]);
     if (unordered) return __builtin_nanf("");
     for (const float value : maxima) largest = largest > value ? largest : value;
   }
@@ -69,7 +69,7 @@ void quantize(const float* x, const float* scale, int64_t scaleStep, Code* codes
 
 float minimum(const float* x, int64_t n) { return -largestOf<negated>(x, n); }
 
-constexpr RowLoops makeRowLoops() { return {largestOf<same>, minimum, largestOf<magnitude>, quantize<int8_t>, quantize<uint8_t>}; }
+constexpr RowLoops makeRowLoops() { return {largestOf<same>, minimum, largestOf<finiteMagnitude>, quantize<int8_t>, quantize<uint8_t>}; }
 
 }  // namespace
 }  // namespace quanto::cpu

@@ -4,7 +4,7 @@
 
 #include "binary.h"
 #include "reduce.h"
-#include "unary.h"
+#include "shape.h"
 
 namespace quanto::ops {
 
@@ -50,9 +50,12 @@ Tensor absmaxScale(const Tensor& src, const Shape& axes, double qmax) {
   Shape folded;
   for (int i = 0; i < src.ndim(); ++i)
     if (!(kept >> i & 1)) folded.push(i);
+  const auto absmax = [](const Tensor& values, const Shape& over, bool keepdim) {
+    return reduce(static_cast<int64_t>(ReduceOp::absmax), values, over, keepdim, 0);
+  };
   // To reduce, no axes mean all of them, so a scale for each element is its own case.
-  const Tensor largest = folded.size() == 0 ? unary(static_cast<int64_t>(UnaryOp::abs), src, 0, 0)
-                                            : reduce(static_cast<int64_t>(ReduceOp::absmax), src, folded, axes.size() > 0, 0);
+  const Tensor largest =
+      folded.size() == 0 ? reshape(absmax(reshape(src, {src.numel(), 1}), {1}, false), src.shape()) : absmax(src, folded, axes.size() > 0);
   return binaryScalar(static_cast<int64_t>(BinaryOp::div), largest, qmax, false);
 }
 

@@ -17,7 +17,7 @@ struct Row {
 // By ReduceOp.
 constexpr Row kRows[] = {
     {"sum", Result::wide, false},       {"mean", Result::real, false},   {"max", Result::same, true},
-    {"min", Result::same, true},        {"absmax", Result::same, true},  {"var", Result::real, false},
+    {"min", Result::same, true},        {"absmax", Result::same, false}, {"var", Result::real, false},
     {"logsumexp", Result::real, false}, {"any", Result::boolean, false}, {"all", Result::boolean, false},
 };
 

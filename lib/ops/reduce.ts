@@ -86,7 +86,7 @@ export const max: Reduction = define('max', inputAndOutput, extreme);
 export const amax: Reduction = max;
 export const min: Reduction = define('min', inputAndOutput, extreme);
 export const amin: Reduction = min;
-/** Largest magnitude. */
+/** Largest finite magnitude; 0 where there is none: NaN and infinities do not count. */
 export const absmax: Reduction = define('absmax', undefined, null);
 /** log(sum(exp(src))), computed without overflow. */
 export const logsumexp: Reduction = define('logsumexp', inputAndOutput, (dy, [src, output], { attributes, inputs: [{ shape }] }) => [

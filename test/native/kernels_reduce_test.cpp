@@ -17,14 +17,14 @@ constexpr const char* kReduceNames[] = {
 
 double reduceReference(ReduceOp op, const Tensor& src, int64_t row, int64_t n, double correction) {
   const auto at = [&](int64_t i) { return src[row * n + i]; };
-  double sum = 0, largest = -kInfinity, smallest = kInfinity, magnitude = n ? 0 : -kInfinity;
+  double sum = 0, largest = -kInfinity, smallest = kInfinity, magnitude = 0;
   bool unordered = false, any = false, all = true;
   for (int64_t i = 0; i < n; ++i) {
     const double x = at(i);
     sum += x;
     largest = std::fmax(largest, x);
     smallest = std::fmin(smallest, x);
-    magnitude = std::fmax(magnitude, std::fabs(x));
+    if (std::isfinite(x)) magnitude = std::fmax(magnitude, std::fabs(x));
     unordered = unordered || x != x;
     any = any || x != 0;
     all = all && x != 0;
@@ -39,7 +39,7 @@ double reduceReference(ReduceOp op, const Tensor& src, int64_t row, int64_t n, d
     case ReduceOp::min:
       return unordered ? kNaN : smallest;
     case ReduceOp::absmax:
-      return unordered ? kNaN : magnitude;
+      return magnitude;
     case ReduceOp::any:
       return any;
     case ReduceOp::all:
@@ -68,7 +68,8 @@ void reduceCase(ReduceOp op, const Tensor& src, int reduced) {
   const Shape kept(src.shape().begin(), src.shape().end() - reduced);
   Tensor out(resultDType(op, src.dtype()), kept);
   const int64_t n = out.count() ? src.count() / out.count() : 0;
-  const bool hasIdentity = op == ReduceOp::sum || op == ReduceOp::any || op == ReduceOp::all || op == ReduceOp::mean;
+  const bool hasIdentity =
+      op == ReduceOp::sum || op == ReduceOp::absmax || op == ReduceOp::any || op == ReduceOp::all || op == ReduceOp::mean;
   if (n == 0 && !hasIdentity && !isReal(src.dtype())) return;
   onThreads(kReduceNames[static_cast<int>(op)], out,
             [&](Tensor& target) { return cpu::reduce(nullptr, static_cast<int32_t>(op), src, target, reduced, 1); });
