@@ -10,6 +10,7 @@ export {
   packForGemm,
   quantizeActivation,
   quantizeWeight,
+  requireAvailable,
   type QuantizeWeightOptions,
   type ScaleOptimizer,
 } from './quantizers';

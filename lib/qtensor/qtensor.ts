@@ -1,6 +1,7 @@
 import { native, type NativeTensor } from '../native';
 import type { Device } from '../tensor/device';
 import { type DType, isDType, type TypedArray } from '../tensor/dtype';
+import { QuantoError } from '../tensor/error';
 import { apply, type Op } from '../tensor/op';
 import { keep } from '../tensor/scope';
 import { Tensor, type TensorRole } from '../tensor/tensor';
@@ -48,9 +49,11 @@ export abstract class QTensor extends Tensor {
   /** The same kind of tensor from other parts. */
   protected abstract rebuild(parts: QTensorParts, axis: QAxis): this;
 
-  /** Scale and codes are mapped one by one into a tensor of the same kind. */
+  /** Scale and codes are mapped one by one into a tensor of the same kind; the module that made them stays known. */
   mapParts(map: (part: Tensor, name: keyof QTensorParts) => Tensor, axis: QAxis = this.axis): this {
-    return this.rebuild({ codes: map(this.stored.codes, 'codes'), scale: map(this.stored.scale, 'scale') }, axis);
+    const mapped = this.rebuild({ codes: map(this.stored.codes, 'codes'), scale: map(this.stored.scale, 'scale') }, axis);
+    mapped.producer = this.producer;
+    return mapped;
   }
 
   /** The codes in row-major layout; unpacked here if they are stored packed. */
@@ -105,6 +108,12 @@ export abstract class QTensor extends Tensor {
     return this.mapParts((part) => part.copy());
   }
 
+  /** @internal The same values in memory that another tensor has no part of. */
+  withoutMemoryOf(other: QTensor): this {
+    const taken = new Set(other.parts().map((part) => native.storageOf(part.native)));
+    return this.mapParts((part) => (taken.has(native.storageOf(part.native)) ? part.copy() : part.share()));
+  }
+
   /** Only the scale has a floating-point dtype to change; codes move to devices, in the packed form of the new one where they were packed. */
   override converted(target: Device | DType): this {
     if (isDType(target)) return this.mapParts((part, name) => (name === 'scale' ? part.converted(target) : part.share()));
@@ -116,8 +125,11 @@ export abstract class QTensor extends Tensor {
   }
 
   override replaceBy(other: Tensor): void {
+    if (!(other instanceof QTensor) || other.qtype !== this.qtype) {
+      throw new QuantoError('NOT_SUPPORTED', `[QTensor] expected a ${this.qtype.name} tensor to take its place; quantize the values first`);
+    }
     const before = this.stored;
-    this.stored = (other as this).share().stored;
+    this.stored = other.share().stored;
     for (const part of Object.values(this.stored)) keep(part);
     for (const part of Object.values(before)) part.dispose();
   }
@@ -128,7 +140,10 @@ export abstract class QTensor extends Tensor {
 
   /** @internal scale * codes, without recording. */
   values(): Tensor {
-    return Tensor.fromNative(native.dequantize(this.codes.native, this.scale.native));
+    const { codes } = this;
+    const values = Tensor.fromNative(native.dequantize(codes.native, this.scale.native));
+    if (codes !== this.stored.codes) codes.dispose();
+    return values;
   }
 
   /** The values as a float tensor; the gradient passes straight through. */
@@ -137,19 +152,23 @@ export abstract class QTensor extends Tensor {
   }
 
   override async data(): Promise<TypedArray> {
-    return this.values().data();
+    using values = this.values();
+    return await values.data();
   }
 
   override dataSync(): TypedArray {
-    return this.values().dataSync();
+    using values = this.values();
+    return values.dataSync();
   }
 
   override async bytes(): Promise<Uint8Array> {
-    return this.values().bytes();
+    using values = this.values();
+    return await values.bytes();
   }
 
   override bytesSync(): Uint8Array {
-    return this.values().bytesSync();
+    using values = this.values();
+    return values.bytesSync();
   }
 }
 

@@ -8,6 +8,7 @@ import { Tensor } from '../tensor/tensor';
 
 import { QBytesTensor, type QAxis, type QTensor } from './qtensor';
 import { type QType, toQType } from './qtype';
+import { isScaleDType } from './scale';
 
 interface QuantizeAttributes {
   readonly qtype: QType;
@@ -29,7 +30,8 @@ function fail(message: string): never {
   throw new QuantoError('INVALID_ARGUMENT', message);
 }
 
-function require8Bit(op: string, qtype: QType): void {
+/** @internal Types that have no quantized tensor yet are refused before anything changes. */
+export function requireAvailable(op: string, qtype: QType): void {
   if (qtype.bits === 8) return;
   throw new QuantoError('NOT_SUPPORTED', `[${op}] ${qtype.name} is not available in this version; use qint8 or a qfloat8 type`);
 }
@@ -64,6 +66,13 @@ function checkScale(op: string, src: Tensor, axis: QAxis, scale: Tensor): void {
   const expected = scaleShape(src.shape, axis);
   if (scale.ndim !== expected.length || scale.shape.some((size, i) => size !== expected[i])) {
     fail(`[${op}] expected a scale of shape [${expected.join(', ')}] for shape ${shape} but got [${scale.shape.join(', ')}]`);
+  }
+  if (!isScaleDType(scale.dtype)) {
+    throw new QuantoError('DTYPE_MISMATCH', `[${op}] expected a scale of float32, float16 or bfloat16 but got ${scale.dtype}`);
+  }
+  const { hostValue } = scale;
+  if (hostValue !== undefined && !(hostValue >= 0 && hostValue < Infinity)) {
+    fail(`[${op}] expected a finite scale of at least 0 but got ${hostValue}`);
   }
 }
 
@@ -105,7 +114,7 @@ export interface QuantizeWeightOptions {
 /** Quantizes a weight; the gradient passes straight through to it. */
 export function quantizeWeight(src: Tensor, options: QuantizeWeightOptions): QTensor {
   const qtype = toQType(options.qtype);
-  require8Bit('quantizeWeight', qtype);
+  requireAvailable('quantizeWeight', qtype);
   requireFloat('quantizeWeight', src);
   if (options.groupSize !== undefined) fail('[quantizeWeight] groups are for types of less than 8 bits; leave groupSize out');
   const asked = options.axis === undefined ? 0 : options.axis;
@@ -119,7 +128,7 @@ export function quantizeWeight(src: Tensor, options: QuantizeWeightOptions): QTe
 /** Quantizes an activation with one scale, a scalar tensor in its dtype; the gradient passes straight through. */
 export function quantizeActivation(src: Tensor, options: { qtype: QType | string; scale: Tensor }): QTensor {
   const qtype = toQType(options.qtype);
-  require8Bit('quantizeActivation', qtype);
+  requireAvailable('quantizeActivation', qtype);
   requireFloat('quantizeActivation', src);
   checkScale('quantizeActivation', src, null, options.scale);
   return apply(quantizeOp, [src, options.scale], { qtype, axis: null }) as QTensor;

@@ -3,13 +3,13 @@
 import { native } from '../native';
 import type { BinaryAttributes } from '../ops/binary';
 import * as raw from '../ops/raw';
-import { isDType, isReal } from '../tensor/dtype';
+import { isDType } from '../tensor/dtype';
 import { type AnyOp, type Op, type Result, setQuantizedDispatch } from '../tensor/op';
 import { Tensor } from '../tensor/tensor';
 
 import { countFallback } from './fallbacks';
 import { QBytesTensor, QTensor } from './qtensor';
-import { sameScale } from './scale';
+import { isScaleDType, sameScale } from './scale';
 
 /** One call of an op with a quantized operand. */
 interface Call {
@@ -32,11 +32,9 @@ function isInt8(tensor: QTensor): boolean {
   return tensor.qtype.dtype === 'int8';
 }
 
-/** The same codes under another scale, or other codes under the same; the module that made them stays known. */
+/** The same codes under another scale, or other codes under the same. */
 function derive(from: QBytesTensor, parts: { codes?: Tensor; scale?: Tensor }): QBytesTensor {
-  const derived = from.mapParts((part, name) => parts[name] ?? part.share());
-  derived.producer = from.producer;
-  return derived;
+  return from.mapParts((part, name) => parts[name] ?? part.share());
 }
 
 /** Calibration learns that integers were wanted. */
@@ -60,24 +58,20 @@ const integerDataOnly: Rule = (call) => {
 const transposed: Rule = (call) => {
   const [src] = call.inputs;
   if (!(src instanceof QBytesTensor) || src.axis === null || src.ndim !== 2) return dataOnly(call);
-  return src.mapParts((part, name) => call.run([name === 'codes' ? src.codes : part]), src.axis === 0 ? -1 : 0);
+  const scale = call.run([src.scale]);
+  // transpose(0, 0) changes nothing.
+  const along = scale.shape[0] === src.scale.shape[0] ? src.axis : src.axis === 0 ? -1 : 0;
+  return src.mapParts((_, name) => (name === 'codes' ? call.run([src.codes]) : scale), along);
 };
 
 /** Copies of codes and scales alike, of activations and weights. */
-const copied: Rule = ({ inputs: [src] }) => {
-  if (!(src instanceof QTensor)) return null;
-  const result = src.copy();
-  result.producer = src.producer;
-  return result;
-};
+const copied: Rule = ({ inputs: [src] }) => (src instanceof QTensor ? src.copy() : null);
 
-/** To another floating-point dtype or a device: the codes keep their type. */
+/** To another dtype that can hold scales or a device: the codes keep their type. */
 const converted: Rule = ({ inputs: [src], attributes }) => {
   const target = typeof attributes === 'string' ? attributes : (attributes as { to: string }).to;
-  if (!(src instanceof QTensor) || (isDType(target) && !isReal(target))) return null;
-  const result = src.converted(target);
-  result.producer = src.producer;
-  return result;
+  if (!(src instanceof QTensor) || (isDType(target) && !isScaleDType(target))) return null;
+  return src.converted(target);
 };
 
 /** Multiplication and division by a positive number change the scale. */
@@ -136,8 +130,7 @@ function requantized(values: Tensor, like: QBytesTensor, scale: Tensor): QBytesT
 const requantizeUnit: Rule = ({ inputs, run }) => {
   const src = activation(inputs[0]);
   if (!src) return null;
-  const scale = raw.add(raw.mul(src.scale, 0), 1 / src.qtype.qmax);
-  return requantized(run([src.values()]), src, raw.reshape(scale, []));
+  return requantized(run([src.values()]), src, raw.full([], 1 / src.qtype.qmax, src.scale));
 };
 
 /** `where` keeps the scale of its second operand; the original raises when the third is quantized too. */
@@ -148,13 +141,14 @@ const requantizeWhere: Rule = ({ inputs: [condition, a, b], run }) => {
   return requantized(run([condition, src.values(), other]), src, src.scale.share());
 };
 
-/** int8 x int8 -> int32, scaled to float; exact up to the two scales. */
+/** int8 x int8 -> int32, scaled in float32, where sums that float16 cannot hold fit; exact up to the two scales. */
 const integerMatmul: Rule = ({ inputs }) => {
   const [a, b] = inputs.map((input) => activation(input));
-  if (!a || !b || !isInt8(a) || !isInt8(b)) return null;
+  if (!a || !b || !isInt8(a) || !isInt8(b) || a.dtype !== b.dtype) return null;
   consume(a, b);
-  const sums = raw.cast(Tensor.fromNative(native.intMatmul(a.codes.native, b.codes.native)), a.dtype);
-  return raw.mul(sums, raw.mul(a.scale, b.scale));
+  const sums = raw.cast(Tensor.fromNative(native.intMatmul(a.codes.native, b.codes.native)), 'float32');
+  const scale = raw.mul(raw.cast(a.scale, 'float32'), raw.cast(b.scale, 'float32'));
+  return raw.cast(raw.mul(sums, scale), a.dtype);
 };
 
 /** Linear layers: integers on both sides, or an int8 weight under float activations. */
@@ -169,7 +163,9 @@ const quantizedLinear: Rule = ({ inputs }) => {
     consume(quantized);
     return Tensor.fromNative(native.linearInt8(quantized.codes.native, quantized.scale.native, codes.native, scale.native, biasHandle));
   }
-  return Tensor.fromNative(native.linearWeightOnly(src.native, codes.native, scale.native, biasHandle));
+  // Float sums depend on the order of the codes, so row-major ones are packed here: freezing a layer changes no bit of its output.
+  using packed = Tensor.fromNative(native.packWeight(codes.native));
+  return Tensor.fromNative(native.linearWeightOnly(src.native, packed.native, scale.native, biasHandle));
 };
 
 const rules: Readonly<Record<string, Rule>> = {

@@ -1,5 +1,11 @@
 import { native } from '../native';
-import { type Tensor } from '../tensor/tensor';
+import { type DType, dtypes, isReal } from '../tensor/dtype';
+import type { Tensor } from '../tensor/tensor';
+
+/** Scales are floats of at least 16 bits: float8 is for codes. */
+export function isScaleDType(dtype: DType): boolean {
+  return isReal(dtype) && dtypes[dtype].bytes > 1;
+}
 
 /**
  * Whether two scales are known to be equal, without reading the device: they share memory, or both values are known on the host.

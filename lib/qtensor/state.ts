@@ -1,9 +1,9 @@
-import { native } from '../native';
-import { Tensor } from '../tensor/tensor';
+import type { Tensor } from '../tensor/tensor';
 
 import { partKeys, QBytesTensor, type QTensor } from './qtensor';
 import type { QType } from './qtype';
 import { scaleShape } from './quantizers';
+import { isScaleDType } from './scale';
 
 /** The parts of a quantized tensor under their state-dict names; codes in row-major layout. */
 export function saveQTensor(tensor: QTensor, prefix: string): Record<string, Tensor> {
@@ -18,13 +18,9 @@ export interface LoadQTensorOptions {
   readonly find: (key: string) => Tensor | null;
 }
 
-/** A tensor with memory of its own: one read from a mapped file would keep the whole mapping alive. */
-function own(part: Tensor): Tensor {
-  const bytes = native.storageBytes(part.native);
-  return bytes > part.numel * 8 ? Tensor.fromNative(native.clone(part.native)) : part.share();
-}
-
-/** A weight quantized along axis 0 from its saved parts: null when parts are missing, or why they do not fit. */
+/**
+ * A weight quantized along axis 0 from its saved parts, which it shares: null when parts are missing, or why they do not fit.
+ */
 export function loadQTensor(prefix: string, { qtype, shape, find }: LoadQTensorOptions): QTensor | string | null {
   const codes = find(prefix + partKeys.codes);
   const scale = find(prefix + partKeys.scale);
@@ -38,5 +34,6 @@ export function loadQTensor(prefix: string, { qtype, shape, find }: LoadQTensorO
   if (!same(scale, expected)) {
     return `${prefix}${partKeys.scale} expects shape [${expected.join(', ')}] but got [${scale.shape.join(', ')}]`;
   }
-  return new QBytesTensor(qtype, expected.length === 0 ? null : 0, { codes: own(codes), scale: own(scale) });
+  if (!isScaleDType(scale.dtype)) return `${prefix}${partKeys.scale} expects float32, float16 or bfloat16 but got ${scale.dtype}`;
+  return new QBytesTensor(qtype, expected.length === 0 ? null : 0, { codes: codes.share(), scale: scale.share() });
 }

@@ -2,7 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 
 import { QuantoError } from './error';
 
-function isPromise(value: unknown): value is PromiseLike<unknown> {
+/** Whether a function went on asynchronously; promises of other realms and libraries count. */
+export function isPromise(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
