@@ -1,5 +1,5 @@
+import { isPromise } from '../tensor/async-scope';
 import { QuantoError } from '../tensor/error';
-import type { AnyModule } from '../nn';
 
 import { type Calibration, type CalibrationOptions, calibrations } from './calibration-scope';
 import type { QuantizedModule } from './qmodule';
@@ -25,7 +25,7 @@ function print(module: QuantizedModule): void {
   const sides = (['input', 'output'] as const).filter((side) => module.calibrated[side] && (side === 'input' || module.outputQuantized));
   for (const side of sides) {
     const scale = side === 'input' ? module.input_scale : module.output_scale;
-    console.log(`${(module as AnyModule).constructor.name} ${side} is quantized to ${activations?.name} with scale ${scale.hostValue}`);
+    console.log(`${String(module)}: ${side} is quantized to ${activations?.name} with scale ${scale.hostValue}`);
   }
 }
 
@@ -37,7 +37,8 @@ export interface OpenCalibration extends Disposable {
 
 /**
  * Records the ranges of activations of every quantized model that runs inside `fn`, sync or async: each module's scales follow the largest
- * magnitudes with momentum (Quanto's Calibration). Models that run beside it are not touched. Afterwards activations are quantized.
+ * magnitudes with momentum (Quanto's Calibration). Models that run beside it are not touched. Afterwards activations are quantized; where
+ * `fn` throws, with what was recorded until then.
  * Without a function it returns an object for `using`, for synchronous code.
  * @returns what `fn` returns
  */
@@ -46,15 +47,25 @@ export function calibration<R>(fn: () => R, options?: CalibrationOptions): R;
 export function calibration<R>(fnOrOptions: (() => R) | CalibrationOptions = {}, options: CalibrationOptions = {}): R | OpenCalibration {
   if (typeof fnOrOptions !== 'function') return open(fnOrOptions);
   const recorded = begin(options);
-  const result = calibrations.run(recorded, fnOrOptions);
-  if (!(result instanceof Promise)) {
-    end(recorded);
-    return result;
+  const failed = (error: unknown): never => {
+    try {
+      end(recorded);
+    } catch {
+      // The first error says more.
+    }
+    throw error;
+  };
+  let result: R;
+  try {
+    result = calibrations.run(recorded, fnOrOptions);
+  } catch (error) {
+    return failed(error);
   }
-  return result.then((value: unknown) => {
+  const succeeded = (value: unknown) => {
     end(recorded);
     return value;
-  }) as R;
+  };
+  return (isPromise(result) ? result.then(succeeded, failed) : succeeded(result)) as R;
 }
 
 function open(options: CalibrationOptions): OpenCalibration {

@@ -3,38 +3,61 @@ import { join } from 'node:path';
 
 import { loadTensors, saveSafetensors, writeFileAtomic } from '../io';
 import type { AnyModule, LoadResult, StateDict } from '../nn';
+import { toQType } from '../qtensor';
 import { QuantoError } from '../tensor/error';
 import type { Device } from '../tensor/device';
 
 import { quantizationMap, type QuantizationMap } from './map';
-import { quantize } from './quantize';
+import { quantizeUndoably } from './quantize';
 
 const WEIGHTS = 'model.safetensors';
 const MAP = 'quanto_qmap.json';
 const CONFIG = 'config.json';
 
+/** Throws STATE_DICT unless the modules of a map are in the model, quantized as it says. */
+function requireMatch(model: AnyModule, map: QuantizationMap): void {
+  const built = quantizationMap(model);
+  for (const [name, { weights, activations }] of Object.entries(map)) {
+    const found = (built as Partial<QuantizationMap>)[name];
+    if (found && sameQType(found.weights, weights) && sameQType(found.activations, activations)) continue;
+    const came = found ? `weights ${found.weights} and activations ${found.activations}` : 'no module of that name that can be quantized';
+    throw new QuantoError(
+      'STATE_DICT',
+      `[requantize] expected '${name}' with weights ${weights} and activations ${activations} but found ${came}; build a float model of the file's architecture`,
+    );
+  }
+}
+
+/** 'qfloat8' is a second name. */
+function sameQType(a: string, b: string): boolean {
+  return a === b || (a !== 'none' && b !== 'none' && toQType(a) === toQType(b));
+}
+
+/** The keys of a load, and the model: its quantized form where the model itself is a quantizable module. */
+export interface RequantizeResult<M extends AnyModule> extends LoadResult {
+  readonly model: M;
+}
+
 /**
  * Turns a float model into the quantized one that a state dict and its map describe, and loads it.
- * @returns the keys that were missing or left over
+ * @throws QuantoError STATE_DICT where map or state dict does not fit; the model is as it was then
  */
-export function requantize(
-  model: AnyModule,
+export function requantize<M extends AnyModule>(
+  model: M,
   stateDict: StateDict,
   map: QuantizationMap,
   options: { device?: Device; strict?: boolean } = {},
-): LoadResult {
-  const names = new Set(model.namedModules().map(([name]) => name));
-  const unknown = Object.keys(map).filter((name) => !names.has(name));
-  if (unknown.length > 0) {
-    throw new QuantoError(
-      'STATE_DICT',
-      `[requantize] the model has no modules ${unknown.join(', ')}; build it with the architecture of the file`,
-    );
+): RequantizeResult<M> {
+  const { root, undo } = quantizeUndoably(model, { weights: map });
+  try {
+    requireMatch(root, map);
+    const result = root.loadStateDict(stateDict, { strict: options.strict ?? false });
+    if (options.device !== undefined) root.to(options.device);
+    return { ...result, model: root as M };
+  } catch (error) {
+    undo();
+    throw error;
   }
-  quantize(model, { weights: map });
-  const result = model.loadStateDict(stateDict, { strict: options.strict ?? false });
-  if (options.device !== undefined) model.to(options.device);
-  return result;
 }
 
 /** Writes model.safetensors, quanto_qmap.json and, where the model has a `config`, config.json into a folder, made if need be. */
@@ -81,11 +104,11 @@ async function readMap(directory: string): Promise<QuantizationMap> {
 }
 
 /**
- * Loads what `saveQuantized` (or Quanto) wrote into a float model of the same architecture, which becomes quantized and frozen.
+ * Loads what `saveQuantized` (or Quanto) wrote into a float model of the same architecture, which becomes quantized and frozen. A failed
+ * load leaves it as it was.
  * @throws QuantoError 'IO', 'INVALID_FILE', or 'STATE_DICT' where the file does not fit the model (missing and left-over keys only if strict)
  */
 export async function loadQuantized<M extends AnyModule>(model: M, directory: string, options: { strict?: boolean } = {}): Promise<M> {
   const map = await readMap(directory);
-  requantize(model, await loadTensors(directory), map, { strict: options.strict ?? true });
-  return model;
+  return requantize(model, await loadTensors(directory), map, { strict: options.strict ?? true }).model;
 }

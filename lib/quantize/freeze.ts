@@ -1,6 +1,8 @@
 import type { AnyModule } from '../nn';
 
-import { isQModule } from './qmodule';
+import type { Tensor } from '../tensor/tensor';
+
+import { isQModule, type QuantizedModule } from './qmodule';
 
 /**
  * Replaces the float weights of all quantized modules by integer ones, in the form that the device's kernels stream. The float weights are
@@ -9,10 +11,15 @@ import { isQModule } from './qmodule';
  */
 export function freeze(model: AnyModule): void {
   const uncalibrated: string[] = [];
+  const frozen = new Map<Tensor, QuantizedModule>();
   for (const [name, module] of model.namedModules()) {
     if (!isQModule(module)) continue;
-    module.freeze();
-    if (module.quantization.activations && module.quantizesInput && !module.calibrated.input) uncalibrated.push(name);
+    const wasFrozen = module.frozen;
+    module.freeze(frozen);
+    const { calibrated } = module;
+    // A file does not tell an output that was never calibrated from one that stays in float.
+    const isKnown = module.quantizesInput ? calibrated.input : calibrated.output || wasFrozen || !module.frozen;
+    if (module.quantization.activations && !isKnown) uncalibrated.push(name === '' ? module.constructor.name : name);
   }
   if (uncalibrated.length === 0) return;
   process.emitWarning(

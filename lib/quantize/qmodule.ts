@@ -15,7 +15,8 @@ import {
 } from '../qtensor';
 import { QuantoError } from '../tensor/error';
 import { noGrad } from '../tensor/grad-mode';
-import { asParameter, buffer, type Tensor } from '../tensor/tensor';
+import { tidy } from '../tensor/scope';
+import { asParameter, buffer, Parameter, type Tensor } from '../tensor/tensor';
 
 import { calibrations } from './calibration-scope';
 
@@ -46,8 +47,8 @@ export interface QuantizedModule extends Module, Producer {
   readonly qweight: Tensor;
   /** Whether the input is quantized, when activations are. */
   readonly quantizesInput: boolean;
-  /** Replaces the float weight by its integer form. */
-  freeze(): void;
+  /** Replaces the float weight by its integer form. Modules that shared a float weight share the integer one: `frozen` knows them. */
+  freeze(frozen?: Map<Tensor, QuantizedModule>): void;
   /** @internal Ends a calibration for this module; see calibrate.ts. */
   settle(streamline: boolean): void;
 }
@@ -145,16 +146,17 @@ export function QModule<B extends ModuleClass>(Base: B) {
 
     quantizeInput(input: Tensor): Tensor {
       const { activations } = this.quantization;
-      if (!activations || !this.quantizesInput) return input;
-      if (input instanceof QTensor && input.qtype !== activations) {
+      if (!activations) return input;
+      if (this.quantizesInput && input instanceof QTensor && input.qtype !== activations) {
         throw new QuantoError(
           'NOT_SUPPORTED',
           `[${this.constructor.name}] expected a ${activations.name} input but got ${input.qtype.name}; give all modules of a model one activation type`,
         );
       }
+      // Recorded for every module, as in the files of the original, whether or not it quantizes its input.
       this.observe('input', input, activations);
-      if (input instanceof QTensor || !this.calibrated.input) return input;
-      return quantizeActivation(input, { qtype: activations, scale: this.input_scale });
+      if (!this.quantizesInput || input instanceof QTensor || !this.calibrated.input) return input;
+      return quantizeActivation(input, { qtype: activations, scale: scaleFor(input, this.input_scale) });
     }
 
     quantizeOutput(output: Tensor): Tensor {
@@ -162,7 +164,7 @@ export function QModule<B extends ModuleClass>(Base: B) {
       if (!activations) return output;
       this.observe('output', output, activations);
       if (!this.calibrated.output || !this.outputQuantized || output instanceof QTensor) return output;
-      const quantized = quantizeActivation(output, { qtype: activations, scale: this.output_scale });
+      const quantized = quantizeActivation(output, { qtype: activations, scale: scaleFor(output, this.output_scale) });
       if (calibrations.current) quantized.producer = this;
       return quantized;
     }
@@ -178,15 +180,15 @@ export function QModule<B extends ModuleClass>(Base: B) {
         this.outputRequired = false;
       }
       const scale = side === 'input' ? this.input_scale : this.output_scale;
-      noGrad(() => {
-        // The scale of a quantized input is adopted: it is exact, and requantizing would only lose.
-        const adopted = activation instanceof QTensor;
-        const latest = adopted ? activation.scale.share() : raw.cast(absmaxScale(activation, { qtype }), scale.dtype);
-        const blended = adopted || !this.calibrated[side] ? latest : movingAverage(scale, latest, calibration.options.momentum);
-        scale.replaceBy(blended);
-        latest.dispose();
-        blended.dispose();
-      });
+      noGrad(() =>
+        tidy(() => {
+          // The scale of a quantized activation is adopted: it is exact, and requantizing would only lose.
+          const adopted = activation instanceof QTensor && activation.axis === null;
+          const latest = adopted ? activation.scale : absmaxScale(activation.dequantize(), { qtype });
+          const moves = !adopted && this.calibrated[side];
+          scale.replaceBy(raw.cast(moves ? movingAverage(scale, latest, calibration.options.momentum) : latest, scale.dtype));
+        }),
+      );
       this.calibrated[side] = true;
     }
 
@@ -201,9 +203,17 @@ export function QModule<B extends ModuleClass>(Base: B) {
       this.outputQuantized = !streamline || this.outputRequired;
     }
 
-    freeze(): void {
-      if (!this.quantization.weights || !this.weight || this.frozen) return;
-      this.weight = noGrad(() => asParameter(packForGemm(this.qweight as QTensor)));
+    freeze(frozen = new Map<Tensor, QuantizedModule>()): void {
+      const { weight, quantization } = this;
+      if (!quantization.weights || !weight || this.frozen) return;
+      const twin = frozen.get(weight);
+      const same = twin?.quantization.weights === quantization.weights && twin.quantization.optimizer === quantization.optimizer;
+      if (twin && same) {
+        this.weight = twin.qweight;
+      } else {
+        frozen.set(weight, this);
+        this.weight = frozenWeight(() => this.qweight as QTensor);
+      }
     }
 
     override extraRepr(): string {
@@ -225,29 +235,54 @@ export function QModule<B extends ModuleClass>(Base: B) {
 
     override loadFromStateDict(prefix: string, sd: StateDict, report: LoadReport): void {
       const { weight, quantization } = this;
-      if (quantization.weights && weight && !report.has(`${prefix}weight`)) {
-        this.weight = undefined;
+      const floatKey = `${prefix}weight`;
+      if (!quantization.weights || !weight) {
         super.loadFromStateDict(prefix, sd, report);
-        this.weight = weight;
-        const loaded = loadQTensor(`${prefix}weight.`, {
-          qtype: quantization.weights,
-          shape: weight.shape,
-          find: (key) => report.find(key),
-        });
-        if (typeof loaded === 'string') report.mismatches.push(loaded);
-        else if (loaded) report.whenComplete(() => (this.weight = asParameter(packForGemm(loaded))));
+      } else if (report.has(floatKey)) {
+        // A frozen module thaws: it takes a float weight of the shape and dtype of the integer one.
+        const thawed = weight instanceof QTensor ? new Parameter(raw.full(weight.shape, 0, weight.scale)) : weight;
+        this.withWeight(thawed, () => super.loadFromStateDict(prefix, sd, report));
+        report.whenComplete(() => (this.weight = thawed));
       } else {
-        super.loadFromStateDict(prefix, sd, report);
+        this.withWeight(undefined, () => super.loadFromStateDict(prefix, sd, report));
+        const loaded = loadQTensor(`${floatKey}.`, { qtype: quantization.weights, shape: weight.shape, find: (key) => report.find(key) });
+        if (typeof loaded === 'string') report.mismatches.push(loaded);
+        // As with other parameters, values are copied into the dtype and device of the module unless it takes over the tensors.
+        else if (loaded) report.whenComplete(() => (this.weight = report.assign ? frozenWeight(() => loaded) : ownWeight(loaded, weight)));
       }
       report.whenComplete(() => {
-        this.calibrated.input = report.has(`${prefix}input_scale`) && readScale(this.input_scale) !== 1;
-        this.calibrated.output = report.has(`${prefix}output_scale`) && readScale(this.output_scale) !== 1;
+        if (report.has(`${prefix}input_scale`)) this.calibrated.input = readScale(this.input_scale) !== 1;
+        if (!report.has(`${prefix}output_scale`)) return;
+        this.calibrated.output = readScale(this.output_scale) !== 1;
         this.outputQuantized = this.calibrated.output;
       });
+    }
+
+    /** Runs a function while the module has another weight. */
+    private withWeight(other: Tensor | undefined, body: () => void): void {
+      const { weight } = this;
+      this.weight = other;
+      body();
+      this.weight = weight;
     }
   }
   quantizedPrototypes.add(Quantized.prototype);
   return Quantized;
+}
+
+/** A weight as a frozen module has it: codes in the form that the device's kernels stream; the row-major ones are freed. */
+function frozenWeight(quantize: () => QTensor): QTensor {
+  return noGrad(() => tidy(() => asParameter(packForGemm(quantize()))));
+}
+
+/** A loaded weight with the dtype and on the device of another tensor. One that shared memory would keep a whole mapped file alive. */
+function ownWeight(loaded: QTensor, like: Tensor): QTensor {
+  return noGrad(() => tidy(() => asParameter(packForGemm(loaded.converted(like.dtype).converted(like.device)).withoutMemoryOf(loaded))));
+}
+
+/** A scale in the dtype of the activation: a module without a weight has it in float32. */
+function scaleFor(activation: Tensor, scale: Tensor): Tensor {
+  return activation.dtype === scale.dtype ? scale : raw.cast(scale, activation.dtype);
 }
 
 /** m * old + (1 - m) * latest; a scale of 0, from a batch of zeros, is no range and is replaced. */

@@ -1,5 +1,5 @@
 import type { AnyModule } from '../nn';
-import { type QType, type ScaleOptimizer, toQType } from '../qtensor';
+import { QType, requireAvailable, type ScaleOptimizer, toQType } from '../qtensor';
 import { QuantoError } from '../tensor/error';
 
 import type { QuantizationMap } from './map';
@@ -18,15 +18,20 @@ export interface QuantizeOptions {
   include?: string | readonly string[];
   /** Names of the modules to leave. */
   exclude?: string | readonly string[];
+  /** Whether the model itself changes; false: a clone of it. Default true. */
+  inPlace?: boolean;
 }
 
 /** 'none' in files and null in options both mean float. */
 function optionalQType(value: QType | string | null | undefined): QType | null {
-  return value === undefined || value === null || value === 'none' ? null : toQType(value);
+  if (value === undefined || value === null || value === 'none') return null;
+  const qtype = toQType(value);
+  requireAvailable('quantize', qtype);
+  return qtype;
 }
 
 function isMap(weights: QuantizeOptions['weights']): weights is QuantizationMap {
-  return typeof weights === 'object' && weights !== null && !('qmin' in weights);
+  return typeof weights === 'object' && weights !== null && !(weights instanceof QType);
 }
 
 /** What becomes of the module of a name; null leaves it. */
@@ -34,10 +39,11 @@ function planner(options: QuantizeOptions): (name: string) => QuantizationConfig
   const { weights, activations, optimizer = null, include, exclude } = options;
   const chosen = nameFilter(include, exclude);
   if (isMap(weights)) {
-    return (name) => {
-      if (!Object.hasOwn(weights, name) || !chosen(name)) return null;
-      return { weights: optionalQType(weights[name].weights), activations: optionalQType(weights[name].activations), optimizer };
-    };
+    const configs = new Map<string, QuantizationConfig>();
+    for (const [name, entry] of Object.entries(weights)) {
+      configs.set(name, { weights: optionalQType(entry.weights), activations: optionalQType(entry.activations), optimizer });
+    }
+    return (name) => (chosen(name) ? (configs.get(name) ?? null) : null);
   }
   const config = { weights: optionalQType(weights), activations: optionalQType(activations), optimizer };
   if (!config.weights && !config.activations) {
@@ -47,14 +53,29 @@ function planner(options: QuantizeOptions): (name: string) => QuantizationConfig
 }
 
 /**
- * Replaces the modules that have a quantized form (Linear, Conv2d, LayerNorm, and what `registerQModule` added), in place. Weights are
- * quantized on the fly from then on, so the model can still be trained; `freeze` makes that final. Modules that are quantized already
- * stay as they are.
+ * Replaces the modules that have a quantized form (Linear, Conv2d, LayerNorm, and what `registerQModule` added). Weights are quantized on
+ * the fly from then on, so the model can still be trained; `freeze` makes that final. Modules that are quantized already stay as they are.
+ * Forward hooks stay with the modules that were replaced.
  * @returns the model; when the model itself is such a module, its quantized form
  */
 export function quantize<M extends AnyModule>(model: M, options: QuantizeOptions): M {
   const plan = planner(options);
-  let root: AnyModule = model;
+  return replaceModules(options.inPlace === false ? model.clone() : model, plan).root as M;
+}
+
+/** A quantized model, and how to give the float one its modules back. */
+export interface Replacement {
+  readonly root: AnyModule;
+  readonly undo: () => void;
+}
+
+/** @internal What `quantize` does. */
+export function quantizeUndoably(model: AnyModule, options: QuantizeOptions): Replacement {
+  return replaceModules(model, planner(options));
+}
+
+function replaceModules(model: AnyModule, plan: (name: string) => QuantizationConfig | null): Replacement {
+  const changes: (() => void)[] = [];
   // A shared module is replaced by one quantized module under each of its names.
   const replaced = new Map<AnyModule, AnyModule>();
   const visit = (parent: AnyModule, prefix: string) => {
@@ -64,6 +85,7 @@ export function quantize<M extends AnyModule>(model: M, options: QuantizeOptions
       const quantized = replaced.get(child) ?? (config && quantizedForm(child, config));
       if (quantized) {
         replaced.set(child, quantized);
+        changes.push(() => parent.setSubmodule(name, child));
         parent.setSubmodule(name, quantized);
       } else {
         visit(child, path);
@@ -72,7 +94,6 @@ export function quantize<M extends AnyModule>(model: M, options: QuantizeOptions
   };
   const config = plan('');
   const own = config && quantizedForm(model, config);
-  if (own) root = own;
-  else visit(model, '');
-  return root as M;
+  if (!own) visit(model, '');
+  return { root: own ?? model, undo: () => changes.forEach((change) => change()) };
 }

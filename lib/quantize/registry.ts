@@ -27,7 +27,8 @@ export function registerQModule(source: SourceClass, target: QModuleClass): void
 
 /** The quantized form of a module, or null when there is none or it is quantized already. */
 export function quantizedForm(module: AnyModule, config: QuantizationConfig): QuantizedModule | null {
-  if (isQModule(module)) return null;
+  // A forward among the module's own properties is the user's, unless it is a hook's, which cannot be enumerated.
+  if (isQModule(module) || Object.prototype.propertyIsEnumerable.call(module, 'forward')) return null;
   const prototype = Object.getPrototypeOf(module) as AnyModule;
   const row = rows.find(({ source }) => module instanceof source && prototype.forward === (source.prototype as AnyModule).forward);
   return row?.target.from(module, config) ?? null;
