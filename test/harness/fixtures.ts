@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import { loadSafetensors, type Tensor, to } from '../../lib';
+import { type DType, loadSafetensors, type Tensor, tensorFromBytes, to } from '../../lib';
 
 export interface Tolerance {
   atol?: number;
@@ -59,6 +59,16 @@ export function fixtureTensors(file: string): Promise<Record<string, Tensor>> {
     files.set(file, tensors);
   }
   return tensors;
+}
+
+/** The codes of a fixture: float8 lies there as raw bytes. */
+export function asCodes(raw: Tensor, dtype: DType): Tensor {
+  return raw.dtype === dtype ? raw : tensorFromBytes(raw.bytesSync(), dtype, raw.shape);
+}
+
+/** Rows for `it.each`: the name of a case and the case. */
+export function named(cases: readonly FixtureCase[]): [string, FixtureCase][] {
+  return cases.map((entry) => [entry.id, entry]);
 }
 
 /** Values as numbers; float8 codes that a file holds as bytes are compared as bytes by the caller. */
