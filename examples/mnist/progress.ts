@@ -15,7 +15,6 @@ export function startProgress(label: string, total: number): Progress {
         format: `${label}  {bar} {value}/{total}  {note}`,
         barCompleteChar: '█',
         barIncompleteChar: '░',
-        hideCursor: true,
         clearOnComplete: true,
         stream: process.stdout,
       })
