@@ -23,7 +23,7 @@ export interface ChildOptions {
 /** Runs a TypeScript file of the tests in a fresh Node process. */
 export function runChild(file: string, args: readonly string[] = [], options: ChildOptions = {}): Promise<ChildResult> {
   const { environment = {}, nodeOptions = [], timeout = 60, addressSpace } = options;
-  const command = [process.execPath, ...nodeOptions, '-r', 'ts-node/register/transpile-only', file, ...args];
+  const command = [process.execPath, ...nodeOptions, '-r', join(__dirname, 'register.cjs'), file, ...args];
   const limited = addressSpace === undefined ? command : ['sh', '-c', `ulimit -v ${addressSpace * 1024} && exec "$@"`, 'sh', ...command];
   const child = spawn(limited[0], limited.slice(1), {
     cwd: join(__dirname, '../..'),
