@@ -9,11 +9,13 @@ namespace quanto {
 
 // The codes as JS sees them in `error.code`; lib/tensor/error.ts lists the same names.
 enum class ErrorCode {
-#define ERROR_CODES(X)                                                                                                       \
-  X(INVALID_ARGUMENT)                                                                                                        \
-  X(SHAPE_MISMATCH)                                                                                                          \
-  X(DTYPE_MISMATCH) X(DEVICE_MISMATCH) X(INVALID_HANDLE) X(DISPOSED) X(OUT_OF_MEMORY) X(NOT_SUPPORTED) X(DEVICE_UNAVAILABLE) \
-      X(INDEX_OUT_OF_RANGE) X(DEVICE_FAILURE) X(IO) X(INTERNAL)
+// clang-format off
+#define ERROR_CODES(X)                                                       \
+  X(INVALID_ARGUMENT) X(SHAPE_MISMATCH) X(DTYPE_MISMATCH) X(DEVICE_MISMATCH) \
+  X(INVALID_HANDLE) X(DISPOSED) X(OUT_OF_MEMORY) X(NOT_SUPPORTED)            \
+  X(DEVICE_UNAVAILABLE) X(INDEX_OUT_OF_RANGE) X(DEVICE_FAILURE) X(IO)        \
+  X(INTERNAL)
+// clang-format on
 #define X(name) name,
   ERROR_CODES(X)
 #undef X
