@@ -241,10 +241,10 @@ export function QModule<B extends ModuleClass>(Base: B) {
       } else if (report.has(floatKey)) {
         // A frozen module thaws: it takes a float weight of the shape and dtype of the integer one.
         const thawed = weight instanceof QTensor ? new Parameter(raw.full(weight.shape, 0, weight.scale)) : weight;
-        this.withWeight(thawed, () => super.loadFromStateDict(prefix, sd, report));
+        withWeight(this, thawed, () => super.loadFromStateDict(prefix, sd, report));
         report.whenComplete(() => (this.weight = thawed));
       } else {
-        this.withWeight(undefined, () => super.loadFromStateDict(prefix, sd, report));
+        withWeight(this, undefined, () => super.loadFromStateDict(prefix, sd, report));
         const loaded = loadQTensor(`${floatKey}.`, { qtype: quantization.weights, shape: weight.shape, find: (key) => report.find(key) });
         if (typeof loaded === 'string') report.mismatches.push(loaded);
         // As with other parameters, values are copied into the dtype and device of the module unless it takes over the tensors.
@@ -257,17 +257,17 @@ export function QModule<B extends ModuleClass>(Base: B) {
         this.outputQuantized = this.calibrated.output;
       });
     }
-
-    /** Runs a function while the module has another weight. */
-    private withWeight(other: Tensor | undefined, body: () => void): void {
-      const { weight } = this;
-      this.weight = other;
-      body();
-      this.weight = weight;
-    }
   }
   quantizedPrototypes.add(Quantized.prototype);
   return Quantized;
+}
+
+/** Runs a function while a module has another weight. */
+function withWeight(module: { weight?: Tensor | null }, other: Tensor | undefined, body: () => void): void {
+  const { weight } = module;
+  module.weight = other;
+  body();
+  module.weight = weight;
 }
 
 /** A weight as a frozen module has it: codes in the form that the device's kernels stream; the row-major ones are freed. */
