@@ -1,6 +1,7 @@
 // Every op of ops.def that takes tensors or makes them, with random and hostile arguments: it answers or throws a coded error, leaves its
 // inputs alone, and gives the same whatever the memory layout of its operands. Then the edges that have defined answers.
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <limits>
 #include <set>
@@ -52,16 +53,7 @@ struct Source {
   }
 
  private:
-  Tensor filled(const Shape& sizes, DType type) {
-    std::vector<float> values(static_cast<size_t>(sizes.numel()));
-    const bool special = chance(10);
-    // Multiples of a half are summed without rounding, in whatever order.
-    for (float& value : values) {
-      value = static_cast<float>(below(random, 13) - 4) / 2;
-      if (special && chance(4)) value = chance(2) ? NAN : chance(2) ? INFINITY : -1e30f;
-    }
-    return ops::toDType(make(values, sizes, DType::float32), type);
-  }
+  Tensor filled(const Shape& sizes, DType type) { return halves(random, sizes, type, chance(10)); }
 };
 
 // A parameter of an op: how it is held, and drawn.
@@ -133,35 +125,6 @@ Outcome callWith(const char* name, Result (*function)(Parameters...), Held& held
   }
   std::apply([&](auto&... value) { (eachTensor(value, [&](Tensor& tensor) { outcome.operands.push_back(tensor); }), ...); }, held);
   return outcome;
-}
-
-// Room for the rounding of another summation order, by dtype.
-double toleranceOf(DType dtype) {
-  switch (dtype) {
-    case DType::float32:
-      return 1e-5;
-    case DType::float16:
-      return 2e-3;
-    case DType::bfloat16:
-      return 2e-2;
-    default:
-      return isReal(dtype) ? 0.3 : 0;
-  }
-}
-
-bool alike(const Tensor& a, const Tensor& b) {
-  if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
-  if (a.packed() || b.packed()) return a.packed() == b.packed();
-  if (a.numel() > 1000000) return true;
-  const auto bytesA = bytesOf(a), bytesB = bytesOf(b);
-  if (bytesA == bytesB) return true;
-  const auto x = valuesOf<float>(ops::toDType(a, DType::float32)), y = valuesOf<float>(ops::toDType(b, DType::float32));
-  const double tolerance = toleranceOf(a.dtype());
-  for (size_t i = 0; i < x.size(); ++i) {
-    if (x[i] == y[i] || (x[i] != x[i] && y[i] != y[i])) continue;
-    if (!(std::fabs(x[i] - y[i]) <= tolerance * std::max(1.0f, std::fabs(x[i])))) return false;
-  }
-  return true;
 }
 
 // Ops whose answer is about the layout.
@@ -342,10 +305,11 @@ void updates() {
 
 }  // namespace
 
-int main() {
+// ops_test [seed [rounds]]
+int main(int count, char** arguments) {
   Environment environment(false);
   const Environment::Scope scope(environment);
-  everyOp(1, 150);
+  everyOp(count > 1 ? std::strtoull(arguments[1], nullptr, 10) : 1, count > 2 ? std::atoi(arguments[2]) : 150);
   reductions();
   scales();
   windows();
