@@ -7,6 +7,7 @@ module.exports = {
   transform: { '\\.ts$': ['ts-jest', { tsconfig: 'tsconfig.json' }] },
   moduleNameMapper: { '^quanto$': '<rootDir>/lib/index.ts' },
   modulePathIgnorePatterns: ['<rootDir>/build/', '<rootDir>/dist/'],
+  globalSetup: '<rootDir>/test/harness/native-tests.ts',
   testTimeout: 120_000,
   maxWorkers: 2,
 };
