@@ -1,6 +1,7 @@
 // The index family (index.ts is the registry). Index tensors are int64 or int32; one out of range fails where the result is read.
 import { native } from '../native';
 import { type AnyOp, apply, type Op, requireTensor } from '../tensor/op';
+import { tidy } from '../tensor/scope';
 import { Tensor } from '../tensor/tensor';
 
 import { eq } from './binary';
@@ -134,8 +135,8 @@ export function triu(src: Tensor, diagonal = 0): Tensor {
 
 /** int64 [...index.shape, classes]: 1 at each index, 0 elsewhere. */
 export function oneHot(index: Tensor, classes: number): Tensor {
-  const places = to(arange(classes), requireTensor('oneHot', index).device);
-  return to(eq(unsqueeze(index, -1), places), 'int64');
+  const { device } = requireTensor('oneHot', index);
+  return tidy(() => to(eq(unsqueeze(index, -1), to(arange(classes), device)), 'int64'));
 }
 
 export const indexOps: readonly AnyOp[] = [indexSelectOp, indexAddOp, gatherOp, scatterAddOp, embeddingOp, trilOp, triuOp];

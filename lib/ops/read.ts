@@ -1,17 +1,19 @@
 // Values on the JS side: these block until the values are there.
 import { native } from '../native';
-import { dtypeCode, dtypes } from '../tensor/dtype';
+import { dtypes } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
 import { requireTensor } from '../tensor/op';
+import { tidy } from '../tensor/scope';
 import type { NestedArray, Tensor } from '../tensor/tensor';
 
 import * as raw from './raw';
 
 /** The values as JS numbers (booleans for bool) in row-major order; int64 beyond 2^53 lose their last digits. */
 function values(src: Tensor): (number | boolean)[] {
-  const plain = src.dequantize();
-  const { kind } = dtypes[plain.dtype];
-  const buffer = native.readNow(native.toDType(plain.native, dtypeCode(kind === 'real' ? 'float32' : 'int64')));
+  const { kind } = dtypes[src.dtype];
+  const converted = tidy(() => raw.cast(src.dequantize(), kind === 'real' ? 'float32' : 'int64'));
+  const buffer = native.readNow(converted.native);
+  converted.dispose();
   if (kind === 'real') return [...new Float32Array(buffer)];
   return Array.from(new BigInt64Array(buffer), (value) => (kind === 'boolean' ? value !== 0n : Number(value)));
 }
@@ -45,7 +47,7 @@ const holdsEverywhere = (condition: Tensor): boolean => values(raw.reduce('all',
 /** Whether two tensors have one shape and equal values. NaN equals nothing. */
 export function equal(a: Tensor, b: Tensor): boolean {
   if (!sameShape(requireTensor('equal', a), requireTensor('equal', b))) return false;
-  return holdsEverywhere(raw.binary('eq', a.dequantize(), b.dequantize()));
+  return tidy(() => holdsEverywhere(raw.binary('eq', a.dequantize(), b.dequantize())));
 }
 
 export interface CloseOptions {
@@ -58,10 +60,12 @@ export interface CloseOptions {
 /** Whether two tensors have one shape and |a - b| <= atol + rtol * |b| everywhere; equal infinities are close, NaN is not. */
 export function allclose(a: Tensor, b: Tensor, { rtol = 1e-5, atol = 1e-8 }: CloseOptions = {}): boolean {
   if (!sameShape(requireTensor('allclose', a), requireTensor('allclose', b))) return false;
-  const [x, y] = [raw.cast(a.dequantize(), 'float32'), raw.cast(b.dequantize(), 'float32')];
-  const bound = raw.add(raw.mul(raw.unary('abs', y), rtol), atol);
-  const near = raw.binary('le', raw.unary('abs', raw.sub(x, y)), bound);
-  // An infinite bound would take in everything.
-  const finite = raw.binary('logicalAnd', near, raw.unary('isfinite', y));
-  return holdsEverywhere(raw.binary('logicalOr', finite, raw.binary('eq', x, y)));
+  return tidy(() => {
+    const [x, y] = [raw.cast(a.dequantize(), 'float32'), raw.cast(b.dequantize(), 'float32')];
+    const bound = raw.add(raw.mul(raw.unary('abs', y), rtol), atol);
+    const near = raw.binary('le', raw.unary('abs', raw.sub(x, y)), bound);
+    // An infinite bound would take in everything.
+    const finite = raw.binary('logicalAnd', near, raw.unary('isfinite', y));
+    return holdsEverywhere(raw.binary('logicalOr', finite, raw.binary('eq', x, y)));
+  });
 }

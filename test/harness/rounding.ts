@@ -42,23 +42,27 @@ const integerRanges: Readonly<Partial<Record<DType, readonly [number, number]>>>
   int64: [-(2 ** 63), 2 ** 63],
 };
 
+/** The fnuz format has one zero. */
+const signedZero = (dtype: DType, value: number): number => (dtype === 'float8_e4m3fnuz' && value === 0 ? 0 : value);
+
 /** A number as a dtype holds it: floats to nearest even, integers truncated and saturated with NaN as 0, bool as x != 0. */
 export function roundTo(dtype: DType, value: number): number {
   if (dtype === 'bool') return value === 0 ? 0 : 1;
   const range = integerRanges[dtype];
   if (range) return Number.isNaN(value) ? 0 : Math.min(Math.max(Math.trunc(value), range[0]), range[1]) + 0;
   const format = floatFormats[dtype]!;
-  if (value === 0 || Number.isNaN(value)) return value;
+  if (value === 0 || Number.isNaN(value)) return signedZero(dtype, value);
   if (Number.isFinite(value)) {
     const unit = 2 ** (Math.max(exponentOf(value), format.minExponent) - format.fraction);
-    const rounded = roundHalfEven(value / unit) * unit;
-    if (Math.abs(rounded) <= format.max) return rounded;
+    const rounded = Math.sign(value) * roundHalfEven(Math.abs(value) / unit) * unit;
+    if (Math.abs(rounded) <= format.max) return signedZero(dtype, rounded);
   }
   return Math.sign(value) * (format.saturates ? format.max : Infinity);
 }
 
 /** A value of one dtype in another: integers keep their low bits in a narrower integer dtype, as in C and PyTorch. */
 export function convertTo(target: DType, from: DType, value: number): number {
+  if (target === from) return value;
   const range = integerRanges[target];
   if (!range || !integerRanges[from] || target === 'int64') return roundTo(target, value);
   const span = range[1] - range[0] + 1;
