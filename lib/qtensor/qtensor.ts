@@ -59,11 +59,7 @@ export abstract class QTensor extends Tensor {
   /** The codes in row-major layout; unpacked here if they are stored packed. */
   get codes(): Tensor {
     const { codes } = this.stored;
-    return native.isPacked(codes.native) ? this.unpackedCodes() : codes;
-  }
-
-  private unpackedCodes(): Tensor {
-    return Tensor.fromNative(native.reshape(native.unpackWeight(this.stored.codes.native), this.shape));
+    return native.isPacked(codes.native) ? Tensor.fromNative(native.unpackWeight(codes.native)) : codes;
   }
 
   get scale(): Tensor {
@@ -132,6 +128,12 @@ export abstract class QTensor extends Tensor {
     this.stored = other.share().stored;
     for (const part of Object.values(this.stored)) keep(part);
     for (const part of Object.values(before)) part.dispose();
+  }
+
+  override toString(): string {
+    const text = super.toString();
+    if (this.isDisposed) return text;
+    return `${text.slice(0, -1)}, qtype=${this.qtype.name}${this.axis === null ? '' : `, axis=${this.axis}`})`;
   }
 
   override dispose(): void {
