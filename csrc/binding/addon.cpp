@@ -53,6 +53,12 @@ napi_value memory(Instance& instance, napi_value) {
   return object;
 }
 
+napi_value emptyCache(Instance& instance, napi_value) {
+  instance.sweep();
+  trimAllDevices();
+  return nullptr;
+}
+
 napi_value setErrorClass(Instance& instance, napi_value argument) {
   instance.setErrorClass(argument);
   return nullptr;
@@ -68,6 +74,7 @@ constexpr Special kSpecials[] = {
     {"readLater", special<readLater>, "(tensor: NativeTensor) => Promise<ArrayBuffer>"},
     {"readNow", special<readNow>, "(tensor: NativeTensor) => ArrayBuffer"},
     {"memory", special<memory>, "() => { bytes: number; peakBytes: number; cachedBytes: number; tensors: number }"},
+    {"emptyCache", special<emptyCache>, "() => void"},
     {"setErrorClass", special<setErrorClass>, "(errorClass: new (code: string, message: string) => Error) => void"},
 };
 

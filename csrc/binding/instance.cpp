@@ -153,13 +153,28 @@ void Instance::declareMemory() {
   declared_ = heldBytes();
 }
 
+// V8 collects at once when the memory it is told of jumps past its limit; else its marking may lag behind for gigabytes.
+void Instance::collectGarbage() {
+  constexpr int64_t kJump = int64_t{1} << 40;
+  int64_t total;
+  napi_adjust_external_memory(env, kJump, &total);
+  napi_adjust_external_memory(env, -kJump, &total);
+}
+
 void Instance::relieve() {
   if (std::abs(heldBytes() - declared_) >= kDeclareStep) declareMemory();
   if (heldBytes() <= threshold_ && issuedSinceSweep_ < kSweepHandles) return;
   sweep();
+  const int64_t enough = threshold_ - threshold_ / 4;
   // What queued kernels still hold comes free as they run.
-  if (heldBytes() > threshold_ && !environment.stream.idle()) environment.stream.synchronize();
-  threshold_ = std::max(kSweepFloor, heldBytes() + heldBytes() / 2);
+  if (heldBytes() > enough && !environment.stream.idle()) environment.stream.synchronize();
+  if (heldBytes() > enough) {
+    collectGarbage();
+    sweep();
+  }
+  // Only what is really in use lifts the threshold.
+  const int64_t next = heldBytes() + heldBytes() / 2;
+  threshold_ = std::max(kSweepFloor, heldBytes() > enough ? next : std::min(threshold_, next));
 }
 
 void Instance::watchGc() {

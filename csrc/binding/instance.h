@@ -50,6 +50,7 @@ struct Instance {
   Handle* handleOf(napi_value value, const char* op, const char* name);
   void relieve();
   void declareMemory();
+  void collectGarbage();
   int64_t heldBytes() const { return environment.account->bytes() + static_cast<int64_t>(handles_.size()) * kHandleBytes; }
   void watchGc();
   napi_value makeBuffer(const Tensor& tensor, void** data);

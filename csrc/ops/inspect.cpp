@@ -28,7 +28,6 @@ std::string deviceName(int64_t id) { return deviceById(id).name; }
 std::vector<std::string> deviceNames() { return quanto::deviceNames(); }
 std::string loadBackendFile(const std::string& path) { return loadBackend(path); }
 void synchronize() { Environment::current().stream.synchronize(); }
-void emptyCache() { trimAllDevices(); }
 
 int64_t threadCount() { return cpu::threadCount(); }
 void setThreadCount(int64_t count) {

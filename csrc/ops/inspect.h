@@ -29,7 +29,6 @@ std::string deviceName(int64_t id);
 std::vector<std::string> deviceNames();
 std::string loadBackendFile(const std::string& path);
 void synchronize();
-void emptyCache();
 int64_t threadCount();
 void setThreadCount(int64_t count);
 // "isa=vnni; float32: avx512, int8: vnni"

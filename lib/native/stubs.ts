@@ -315,7 +315,6 @@ export interface Native {
   readonly deviceNames: () => string[];
   readonly loadBackendFile: (path: string) => string;
   readonly synchronize: () => void;
-  readonly emptyCache: () => void;
   readonly threadCount: () => number;
   readonly setThreadCount: (count: number) => void;
   readonly cpuDescription: () => string;
@@ -323,5 +322,6 @@ export interface Native {
   readonly readLater: (tensor: NativeTensor) => Promise<ArrayBuffer>;
   readonly readNow: (tensor: NativeTensor) => ArrayBuffer;
   readonly memory: () => { bytes: number; peakBytes: number; cachedBytes: number; tensors: number };
+  readonly emptyCache: () => void;
   readonly setErrorClass: (errorClass: new (code: string, message: string) => Error) => void;
 }
