@@ -23,13 +23,14 @@ export interface Check {
   text: string;
 }
 
-export const descriptions: Record<Step['name'], string> = {
-  float: 'float32, trained',
-  quantized: 'quantized (weights int8)',
-  calibrated: 'calibrated (activations int8)',
-  tuned: 'tuned for one epoch',
-  frozen: 'frozen and saved',
-  loaded: 'loaded in a new process',
+/** What is done in each step, and what the model is then. */
+export const descriptions: Record<Step['name'], { action: string; result: string }> = {
+  float: { action: 'Train in float32', result: 'float32, trained' },
+  quantized: { action: 'Quantize', result: 'quantized (weights int8)' },
+  calibrated: { action: 'Calibrate', result: 'calibrated (activations int8)' },
+  tuned: { action: 'Tune', result: 'tuned for one epoch' },
+  frozen: { action: 'Freeze', result: 'frozen' },
+  loaded: { action: 'Save, and load in a new process', result: 'loaded in a new process' },
 };
 
 export const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
@@ -44,7 +45,7 @@ export function table(steps: readonly Step[], batchSize: number): string {
   });
   for (const step of steps) {
     rows.push([
-      descriptions[step.name],
+      descriptions[step.name].result,
       percent(step.accuracy),
       step.name === 'float' ? '' : points(step.accuracy - steps[0].accuracy),
       kilobytes(step.fileBytes),
@@ -70,7 +71,7 @@ export function check(steps: readonly Step[], targets: Targets): Check[] {
     return {
       // Accuracies are multiples of one image; the difference of two such numbers may be off by a rounding.
       passed: loss <= limit + 1e-9,
-      text: `The ${name} model is within ${limit} points of float: ${percent(of(name).accuracy)} against ${percent(float.accuracy)}.`,
+      text: `The ${name} model is within ${limit.toFixed(1)} points of float: ${percent(of(name).accuracy)} against ${percent(float.accuracy)}.`,
     };
   };
   return [

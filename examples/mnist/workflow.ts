@@ -43,7 +43,7 @@ export async function workflow(settings: Settings): Promise<Step[]> {
     console.log(`  ${percent(step.accuracy)} of the test images recognized`);
   };
   const step = async (name: Step['name'], act: () => unknown) => {
-    console.log(descriptions[name]);
+    console.log(descriptions[name].action);
     const started = performance.now();
     await act();
     const milliseconds = performance.now() - started;
@@ -57,7 +57,7 @@ export async function workflow(settings: Settings): Promise<Step[]> {
   await step('tuned', () => train(model, trainData, { epochs: 1, batchSize, learningRate: TUNING_RATE }));
   await step('frozen', () => freeze(model));
 
-  console.log(descriptions.loaded);
+  console.log(descriptions.loaded.action);
   await saveQuantized(model, frozen);
   const { milliseconds, figures } = await loadInNewProcess(frozen, settings);
   record({ name: 'loaded', milliseconds, fileBytes: (await stat(join(frozen, 'model.safetensors'))).size, ...figures });
