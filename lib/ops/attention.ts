@@ -63,15 +63,15 @@ export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Ten
     const group = headGroup(query, key);
     const scores = ungroupHeads(matmul(groupHeads(mul(query, scale), group), transpose(key, -2, -1)), group);
     const [length, keys] = scores.shape.slice(-2);
-    const allowed = [
+    const forbidden = [
       ...(causal ? [tril(ones([length, keys], { dtype: 'bool', device: query.device }))] : []),
       ...(mask?.dtype === 'bool' ? [mask] : []),
     ].map(logicalNot);
     const biased = mask && mask.dtype !== 'bool' ? add(scores, mask) : scores;
     // Finite, so that a row of nothing but masked scores has no NaN; its weights are cleared below.
     const lowest = scores.dtype === 'float16' ? -65504 : -3e38;
-    const masked = allowed.reduce((sum, forbidden) => maskedFill(sum, forbidden, lowest), biased);
-    const weights = allowed.reduce((kept, forbidden) => maskedFill(kept, forbidden, 0), softmax(masked, -1));
+    const masked = forbidden.reduce((kept, hidden) => maskedFill(kept, hidden, lowest), biased);
+    const weights = forbidden.reduce((kept, hidden) => maskedFill(kept, hidden, 0), softmax(masked, -1));
     const attended = matmul(groupHeads(dropped > 0 ? dropout(weights, { p: dropped }) : weights, group), value);
     return ungroupHeads(attended, group);
   });

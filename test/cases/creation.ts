@@ -1,15 +1,23 @@
 import * as ops from '../../lib/ops';
+import type { Device } from '../../lib/tensor/device';
 import type { DType } from '../../lib/tensor/dtype';
 import type { Tensor } from '../../lib/tensor/tensor';
 import type { Case, Failure } from '../harness/case';
 import { NdArray, type Shape } from '../harness/ndarray';
 
-function row(name: string, run: () => Tensor, shape: Shape, element: (index: number[]) => number, output: DType = 'float32'): Case {
+function row(
+  name: string,
+  make: (options: { device: Device }) => Tensor,
+  shape: Shape,
+  element: (index: number[]) => number,
+  output: DType = 'float32',
+): Case {
   return {
     family: 'creation',
     name,
     inputs: [],
-    run,
+    run: () => make({ device: 'cpu' }),
+    make: (device) => make({ device }),
     reference: () => NdArray.from(shape, element),
     output,
     roundings: 2,
@@ -20,65 +28,72 @@ function row(name: string, run: () => Tensor, shape: Shape, element: (index: num
 export const creationCases: readonly Case[] = [
   row(
     'zeros',
-    () => ops.zeros([2, 3]),
+    (at) => ops.zeros([2, 3], at),
     [2, 3],
     () => 0,
   ),
   row(
     'ones',
-    () => ops.ones([2, 3], { dtype: 'int8' }),
+    (at) => ops.ones([2, 3], { dtype: 'int8', ...at }),
     [2, 3],
     () => 1,
     'int8',
   ),
   row(
     'full',
-    () => ops.full([3], 2.5),
+    (at) => ops.full([3], 2.5, at),
     [3],
     () => 2.5,
   ),
   row(
     'full of a number',
-    () => ops.full([], -7, { dtype: 'int64' }),
+    (at) => ops.full([], -7, { dtype: 'int64', ...at }),
     [],
     () => -7,
     'int64',
   ),
   row(
     'full bool',
-    () => ops.full([2], 1, { dtype: 'bool' }),
+    (at) => ops.full([2], 1, { dtype: 'bool', ...at }),
     [2],
     () => 1,
     'bool',
   ),
   row(
     'full of nothing',
-    () => ops.full([0, 3], 1),
+    (at) => ops.full([0, 3], 1, at),
     [0, 3],
     () => 1,
   ),
   row(
     'fullLike',
-    () => ops.fullLike(ops.zeros([2], { dtype: 'int32' }), 3),
+    (at) => ops.fullLike(ops.zeros([2], { dtype: 'int32', ...at }), 3),
     [2],
     () => 3,
     'int32',
   ),
   row(
     'zerosLike',
-    () => ops.zerosLike(ops.ones([2, 2])),
+    (at) => ops.zerosLike(ops.ones([2, 2], at)),
     [2, 2],
     () => 0,
   ),
   row(
     'onesLike',
-    () => ops.onesLike(ops.zeros([2, 2]), { dtype: 'float16' }),
+    (at) => ops.onesLike(ops.zeros([2, 2], at), { dtype: 'float16' }),
     [2, 2],
     () => 1,
     'float16',
   ),
   row(
     'arange',
+    (at) => ops.arange(0, 5, 1, at),
+    [5],
+    ([i]) => i,
+    'int64',
+  ),
+  row(
+    'arange to',
     () => ops.arange(5),
     [5],
     ([i]) => i,
@@ -93,14 +108,14 @@ export const creationCases: readonly Case[] = [
   ),
   row(
     'arange step',
-    () => ops.arange(9, 2, -2),
+    (at) => ops.arange(9, 2, -2, at),
     [4],
     ([i]) => 9 - 2 * i,
     'int64',
   ),
   row(
     'arange fraction',
-    () => ops.arange(0, 1, 0.1),
+    (at) => ops.arange(0, 1, 0.1, at),
     [10],
     ([i]) => i * 0.1,
   ),
@@ -113,27 +128,27 @@ export const creationCases: readonly Case[] = [
   ),
   row(
     'arange large',
-    () => ops.arange(70_001),
+    (at) => ops.arange(0, 70_001, 1, at),
     [70_001],
     ([i]) => i,
     'int64',
   ),
   row(
     'eye',
-    () => ops.eye(3),
+    (at) => ops.eye(3, 3, at),
     [3, 3],
     ([i, j]) => Number(i === j),
   ),
   row(
     'eye wide',
-    () => ops.eye(2, 4, { dtype: 'int32' }),
+    (at) => ops.eye(2, 4, { dtype: 'int32', ...at }),
     [2, 4],
     ([i, j]) => Number(i === j),
     'int32',
   ),
   row(
     'eye tall',
-    () => ops.eye(4, 2),
+    (at) => ops.eye(4, 2, at),
     [4, 2],
     ([i, j]) => Number(i === j),
   ),

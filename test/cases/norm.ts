@@ -1,5 +1,5 @@
 import * as ops from '../../lib/ops';
-import type { Case, Failure } from '../harness/case';
+import { beside, type Case, type Failure } from '../harness/case';
 import { NdArray, total, zip } from '../harness/ndarray';
 import { uniform } from '../harness/random';
 
@@ -181,7 +181,7 @@ const batchNorms: readonly Case[] = [
     family: 'norm',
     name: 'batchNorm evaluation gradient',
     inputs: [{ shape: [2, 3, 4] }, { ...channels(3), optional: true }, { ...channels(3), optional: true }],
-    run: (x, weight, bias) => ops.batchNorm(x, ops.tensor([0.5, -1, 2]), ops.tensor([0.5, 1, 2]), { weight, bias }),
+    run: (x, weight, bias) => ops.batchNorm(x, ops.tensor([0.5, -1, 2], beside(x)), ops.tensor([0.5, 1, 2], beside(x)), { weight, bias }),
     reference: (x, weight, bias) => normalizeChannels(x, vector(0.5, -1, 2), vector(0.5, 1, 2), weight, bias),
     magnitude: (x, weight, bias) => channelSize(x, vector(0.5, -1, 2), vector(0.5, 1, 2), weight, bias),
     roundings: 8,

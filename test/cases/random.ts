@@ -1,6 +1,6 @@
 import * as ops from '../../lib/ops';
 import { apply, type Op } from '../../lib/tensor/op';
-import type { Case } from '../harness/case';
+import { beside, type Case } from '../harness/case';
 import { oneOf } from '../harness/random';
 import { NdArray, zip } from '../harness/ndarray';
 
@@ -23,7 +23,7 @@ export const randomCases: readonly Case[] = [
     family: 'random',
     name: 'dropout gradient',
     inputs: [{ shape: [4, 5] }],
-    run: (x) => apply(dropoutOp, [x, ops.tensor(kept)], undefined),
+    run: (x) => apply(dropoutOp, [x, ops.tensor(kept, beside(x))], undefined),
     reference: (x) => NdArray.from([4, 5], (index) => x.at(index) * kept[index[1]]),
     roundings: 1,
     // The mask is float32.

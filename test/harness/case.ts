@@ -5,7 +5,7 @@ import { deviceInfo, getNumThreads, setNumThreads, type Device } from '../../lib
 import { type DType, isReal } from '../../lib/tensor/dtype';
 import { QuantoError } from '../../lib/tensor/error';
 import { tidy } from '../../lib/tensor/scope';
-import type { Tensor } from '../../lib/tensor/tensor';
+import { Tensor } from '../../lib/tensor/tensor';
 import { tensor } from '../../lib/ops';
 
 import { countOf, NdArray, type Shape } from './ndarray';
@@ -29,6 +29,8 @@ export interface Case {
   readonly name: string;
   readonly inputs: readonly Input[];
   readonly run: (...inputs: Tensor[]) => Tensor;
+  /** Instead of `run` where an op makes a tensor of nothing but numbers. */
+  readonly make?: (device: Device) => Tensor;
   /** The result in float64, or exact integers. */
   readonly reference: (...inputs: NdArray[]) => NdArray;
   /** The result's dtype. Default: that of the first floating-point input, or of the first. */
@@ -100,7 +102,12 @@ export function tensorOf({ shape, data }: NdArray, dtype: DType, device: Device,
   return tensor(isReal(dtype) ? new Float32Array(data) : data, { dtype, device, shape, requiresGrad });
 }
 
+/** Options for a constant beside an operand, which may be whatever the check of arguments passes. */
+export const beside = (operand: Tensor): { device: Device } => ({ device: operand instanceof Tensor ? operand.device : 'cpu' });
+
 const sameShape = (a: Shape, b: Shape) => a.length === b.length && a.every((size, i) => size === b[i]);
+
+const resultOf = (row: Case, inputs: readonly Tensor[], device: Device) => row.make?.(device) ?? row.run(...inputs);
 
 /** Throws unless every element is as near to the reference as the roundings allow. */
 function compare(result: Tensor, wanted: NdArray, dtype: DType, bound: (i: number) => number): void {
@@ -117,7 +124,7 @@ function compare(result: Tensor, wanted: NdArray, dtype: DType, bound: (i: numbe
   });
 }
 
-function checkValue(row: Case, values: readonly NdArray[], inputs: readonly Tensor[], dtype: DType | null): void {
+function checkValue(row: Case, values: readonly NdArray[], inputs: readonly Tensor[], dtype: DType | null, device: Device): void {
   const { roundings = 4, halfRoundings = roundings === 0 ? 0 : 1 } = row;
   const wanted = row.reference(...values);
   const magnitude = row.magnitude?.(...values) ?? wanted;
@@ -133,7 +140,7 @@ function checkValue(row: Case, values: readonly NdArray[], inputs: readonly Tens
     return wide + last + (narrow - 1) * (epsilonOf(dtype) * size + tinyOf(dtype));
   };
   const inRange = isReal(output) ? wanted.map((value) => (Math.abs(value) > largestOf(output) ? roundTo(output, value) : value)) : wanted;
-  compare(row.run(...inputs), inRange, output, bound);
+  compare(resultOf(row, inputs, device), inRange, output, bound);
 }
 
 /** Other layouts of the same values, and of values that repeat where the layout makes them. */
@@ -167,6 +174,7 @@ function layoutCheck(row: Case, layout: string): Check {
         laid.map(({ values }) => values),
         laid.map(({ tensor: input }) => input),
         null,
+        device,
       );
     },
   };
@@ -183,6 +191,7 @@ function narrowCheck(row: Case, dtype: 'float16' | 'bfloat16'): Check {
         values,
         values.map((array, i) => tensorOf(array, narrowed[i], device)),
         dtype,
+        device,
       );
     },
   };
@@ -254,7 +263,7 @@ function emptyCheck(row: Case): Check {
       const values = drawShapes(row, row.empty);
       const dtypes = dtypesOf(row);
       const inputs = values.map((array, i) => tensorOf(array, dtypes[i], device, hasGradient(row) && isReal(dtypes[i])));
-      checkValue(row, values, inputs, null);
+      checkValue(row, values, inputs, null, device);
       if (!hasGradient(row)) return;
       const output = row.run(...inputs);
       output.backward(
@@ -281,7 +290,7 @@ function threadsCheck(row: Case): Check {
         setNumThreads(count);
         try {
           const inputs = draw(row).map((array, i) => tensorOf(array, dtypesOf(row)[i], device));
-          return row.run(...inputs).bytesSync();
+          return resultOf(row, inputs, device).bytesSync();
         } finally {
           setNumThreads(before);
         }
@@ -292,7 +301,7 @@ function threadsCheck(row: Case): Check {
 }
 
 /** The error that a call ends in, when it is made or when its result is read. */
-export function errorOf(run: () => unknown): unknown {
+export function failureOf(run: () => unknown): unknown {
   try {
     const result = run();
     if (typeof result === 'object' && result !== null && 'dataSync' in result) (result as Tensor).dataSync();
@@ -317,13 +326,13 @@ function argumentsCheck(row: Case): Check {
         for (const wrong of [...(optional ? [] : [undefined, null]), 'text', {}]) {
           const replaced = inputs.map((input, j) => (j === i ? (wrong as Tensor) : input));
           expectCode(
-            errorOf(() => row.run(...replaced)),
+            failureOf(() => row.run(...replaced)),
             'INVALID_ARGUMENT',
           );
         }
         inputs[i].dispose();
         expectCode(
-          errorOf(() => row.run(...inputs)),
+          failureOf(() => row.run(...inputs)),
           'DISPOSED',
         );
       });
@@ -348,6 +357,7 @@ export function checksOf(row: Case): Check[] {
           values,
           values.map((array, i) => tensorOf(array, dtypesOf(row)[i], device)),
           null,
+          device,
         );
       },
     },

@@ -59,29 +59,15 @@ export class NdArray {
   /** Every value along some axes, folded into one number. */
   fold(axes: readonly number[], keepdim: boolean, fold: (values: number[]) => number): NdArray {
     const folded = new Set(axes);
-    const kept = NdArray.from(
-      this.shape.map((size, axis) => (folded.has(axis) ? 1 : size)),
-      (index) => {
-        const values: number[] = [];
-        const ranges = NdArray.from(
-          axes.map((axis) => this.shape[axis]),
-          () => 0,
-        );
-        NdArray.from(ranges.shape, (inner) => {
-          const source = [...index];
-          axes.forEach((axis, i) => (source[axis] = inner[i]));
-          values.push(this.at(source));
-          return 0;
-        });
-        return fold(values);
-      },
+    const kept = [...this.shape.keys()].filter((axis) => !folded.has(axis));
+    const rows = this.permute(...kept, ...axes);
+    const shape = this.shape.map((size, axis) => (folded.has(axis) ? 1 : size));
+    const size = countOf(axes.map((axis) => this.shape[axis]));
+    const results = new NdArray(
+      shape,
+      Float64Array.from({ length: countOf(shape) }, (_, i) => fold([...rows.data.subarray(i * size, (i + 1) * size)])),
     );
-    return keepdim
-      ? kept
-      : new NdArray(
-          this.shape.filter((_, axis) => !folded.has(axis)),
-          kept.data,
-        );
+    return keepdim ? results : results.reshape(...kept.map((axis) => this.shape[axis]));
   }
 
   /** Rows along an axis, each replaced by as many numbers. */
@@ -116,15 +102,29 @@ export const total = (values: readonly number[]): number => values.reduce((sum, 
 
 /** a [..., M, K] x b [..., K, N] with broadcast batch dims. */
 export function matmulReference(a: NdArray, b: NdArray): NdArray {
-  const depth = a.shape[a.ndim - 1];
-  const [rows, columns] = [a.shape[a.ndim - 2], b.shape[b.ndim - 1]];
-  const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2));
-  return NdArray.from([...batch, rows, columns], (index) => {
-    const lead = index.slice(0, -2);
-    const [m, n] = index.slice(-2);
-    let sum = 0;
-    for (let k = 0; k < depth; k++)
-      sum += a.broadcastAt([...lead, a.shape[a.ndim - 2] === 1 ? 0 : m, depth === 1 ? 0 : k]) * b.broadcastAt([...lead, k, n]);
-    return sum;
-  });
+  const [rows, depth] = a.shape.slice(-2);
+  const columns = b.shape[b.ndim - 1];
+  const batches = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2));
+  // Where each operand's matrix of a batch begins.
+  const starts = (operand: NdArray, size: number) => {
+    const batch = operand.shape.slice(0, -2);
+    const places = new NdArray(
+      batch,
+      Float64Array.from({ length: countOf(batch) }, (_, i) => i * size),
+    );
+    return NdArray.from(batches, (index) => places.broadcastAt(index));
+  };
+  const [startsA, startsB] = [starts(a, rows * depth), starts(b, depth * columns)];
+  const out = new NdArray([...batches, rows, columns], new Float64Array(countOf(batches) * rows * columns));
+  let next = 0;
+  for (let batch = 0; batch < startsA.data.length; batch++) {
+    for (let m = 0; m < rows; m++) {
+      for (let n = 0; n < columns; n++) {
+        let sum = 0;
+        for (let k = 0; k < depth; k++) sum += a.data[startsA.data[batch] + m * depth + k] * b.data[startsB.data[batch] + k * columns + n];
+        out.data[next++] = sum;
+      }
+    }
+  }
+  return out;
 }

@@ -1,6 +1,6 @@
 import { QuantoError } from '../../lib/tensor/error';
 
-import { type Case, checksOf, devices, errorOf, type Failure } from './case';
+import { type Case, checksOf, devices, failureOf, type Failure } from './case';
 
 /** Makes a jest test of every check of every row on every device; a failure says how to repeat it alone. */
 export function runCases(rows: readonly Case[], failures: readonly Failure[] = []): void {
@@ -22,7 +22,7 @@ export function runCases(rows: readonly Case[], failures: readonly Failure[] = [
   }
   for (const { family, name, run, code, message } of failures) {
     define(`${family} error ${name}`, () => {
-      const error = errorOf(run);
+      const error = failureOf(run);
       expect(error).toBeInstanceOf(QuantoError);
       expect((error as QuantoError).code).toBe(code);
       // The op, what was expected, and what came.

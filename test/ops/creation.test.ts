@@ -2,7 +2,7 @@ import { tensor, tensorFromBytes, zeros } from '../../lib/ops';
 import { requireRealDType } from '../../lib/ops/creation';
 import type { DType } from '../../lib/tensor/dtype';
 import { creationCases, creationFailures } from '../cases/creation';
-import { expectError } from '../harness/error';
+import { expectError } from '../harness/errors';
 import { runCases } from '../harness/run-cases';
 
 runCases(creationCases, creationFailures);

@@ -1,6 +1,6 @@
 import { add_, copy_, fill_, full, mul_, tensor, zero_, zeros } from '../../lib/ops';
 import { noGrad } from '../../lib/tensor/grad-mode';
-import { expectError } from '../harness/error';
+import { expectError } from '../harness/errors';
 
 test('writes change the tensor and every view of it', () => {
   const x = tensor([[1, 2], [3, 4]]); // prettier-ignore

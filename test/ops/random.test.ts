@@ -3,7 +3,7 @@ import type { DType } from '../../lib/tensor/dtype';
 import { getNumThreads, setNumThreads } from '../../lib/tensor/device';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { randomCases } from '../cases/random';
-import { expectError } from '../harness/error';
+import { expectError } from '../harness/errors';
 import { runCases } from '../harness/run-cases';
 
 runCases(randomCases);

@@ -1,6 +1,6 @@
 import { ones, tensor } from '../../lib/ops';
 import * as raw from '../../lib/ops/raw';
-import { expectError } from '../harness/error';
+import { expectError } from '../harness/errors';
 
 test('raw calls record nothing', () => {
   const x = tensor([1, 2], { requiresGrad: true });

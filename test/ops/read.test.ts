@@ -1,5 +1,5 @@
 import { allclose, equal, item, tensor, tolist, zeros } from '../../lib/ops';
-import { expectError } from '../harness/error';
+import { expectError } from '../harness/errors';
 
 test('item reads one element of any dtype as a number', () => {
   expect(item(tensor(2.5))).toBe(2.5);

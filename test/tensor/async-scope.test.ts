@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 
 import { AsyncScope } from '../../lib/tensor/async-scope';
-import { expectError } from '../harness/error';
+import { expectError } from '../harness/errors';
 
 test('there is no value outside, and the innermost inside', () => {
   const scope = new AsyncScope<string>();

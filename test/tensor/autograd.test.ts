@@ -3,7 +3,8 @@ import { memory } from '../../lib/tensor/device';
 import { enableGrad, noGrad } from '../../lib/tensor/grad-mode';
 import { tidy } from '../../lib/tensor/scope';
 import { Parameter, type Tensor } from '../../lib/tensor/tensor';
-import { expectError } from '../harness/error';
+import { expectError } from '../harness/errors';
+import { collectGarbage } from '../harness/garbage';
 
 const gradientOf = (src: Tensor) => src.grad?.tolist();
 const leaf = (values: number[]) => tensor(values, { requiresGrad: true });
@@ -202,6 +203,9 @@ describe('writes in place', () => {
 });
 
 describe('memory', () => {
+  // Tensors that earlier tests left must not go while these tests count.
+  beforeEach(collectGarbage);
+
   const tensors = () => memory().tensors;
 
   test('disposing operands and results leaves backward what it needs', () => {

@@ -12,7 +12,8 @@ import {
   setNumThreads,
   synchronize,
 } from '../../lib/tensor/device';
-import { expectError } from '../harness/error';
+import { collectGarbage } from '../harness/garbage';
+import { expectError } from '../harness/errors';
 
 test('the CPU is there', () => {
   expect(isAvailable('cpu')).toEqual({ available: true });
@@ -46,7 +47,8 @@ test('the number of threads is at least 1', () => {
   expect(getNumThreads()).toBe(before);
 });
 
-test('memory counts bytes and tensors up and down', () => {
+test('memory counts bytes and tensors up and down', async () => {
+  await collectGarbage();
   const before = memory();
   const x = zeros([256, 1024]);
   synchronize();

@@ -1,6 +1,6 @@
 import { tensor, tensorFromBytes } from '../../lib/ops';
 import { dtypeCode, dtypeOfCode, dtypes, isDType, isReal, type DType } from '../../lib/tensor/dtype';
-import { expectError } from '../harness/error';
+import { expectError } from '../harness/errors';
 import { convertTo, floatFormats, roundTo } from '../harness/rounding';
 
 const names = Object.keys(dtypes) as DType[];

@@ -1,6 +1,6 @@
 import { add, tensor } from '../../lib/ops';
 import { QuantoError } from '../../lib/tensor/error';
-import { expectError } from '../harness/error';
+import { expectError } from '../harness/errors';
 
 test('an error has a code and a name, and is an Error', () => {
   const error = new QuantoError('SHAPE_MISMATCH', '[op] text');

@@ -3,9 +3,11 @@ import { memory, synchronize } from '../../lib/tensor/device';
 import { Handle } from '../../lib/tensor/handle';
 import { native } from '../../lib/native';
 import { dtypeCode } from '../../lib/tensor/dtype';
-import { expectError } from '../harness/error';
+import { collectGarbage } from '../harness/garbage';
+import { expectError } from '../harness/errors';
 
-test('the native tensor lives until the last reference is gone', () => {
+test('the native tensor lives until the last reference is gone', async () => {
+  await collectGarbage();
   const before = memory().tensors;
   const handle = new Handle(native.full([2], 1, dtypeCode('float32'), 0));
   handle.retain();

@@ -2,7 +2,7 @@ import { ops, tensor, zeros } from '../../lib/ops';
 import { apply, type Op, requireTensor } from '../../lib/tensor/op';
 import { type Tensor } from '../../lib/tensor/tensor';
 import { noGrad } from '../../lib/tensor/grad-mode';
-import { expectError } from '../harness/error';
+import { expectError } from '../harness/errors';
 
 /** y = factor * x, with a gradient that can be watched. */
 function scaled(): { op: Op<number>; calls: number[] } {

@@ -2,7 +2,11 @@ import { tensor } from '../../lib/ops';
 import { memory } from '../../lib/tensor/device';
 import { keep, tidy } from '../../lib/tensor/scope';
 import { buffer, Parameter, type Tensor } from '../../lib/tensor/tensor';
-import { expectError } from '../harness/error';
+import { expectError } from '../harness/errors';
+import { collectGarbage } from '../harness/garbage';
+
+// Some tests count tensors, and those that earlier tests left must not go in between.
+beforeEach(collectGarbage);
 
 test('tidy frees what was made inside, but its result', () => {
   const before = memory().tensors;

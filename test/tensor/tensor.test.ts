@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 
 import { arange, indexSelect, ones, tensor, zeros } from '../../lib/ops';
 import { buffer, Parameter, type Tensor } from '../../lib/tensor/tensor';
-import { expectError } from '../harness/error';
+import { expectError } from '../harness/errors';
 
 test('a tensor tells its shape, dtype, device and size', () => {
   const x = zeros([2, 3], { dtype: 'int8' });
@@ -60,9 +60,7 @@ test('a disposed tensor is refused everywhere', async () => {
 });
 
 test('a read under way outlives dispose()', async () => {
-  const x = arange(1000)
-    .to('float32')
-    .mul(2);
+  const x = arange(1000).to('float32').mul(2);
   const reading = x.data();
   x.dispose();
   expect((await reading)[999]).toBe(1998);
