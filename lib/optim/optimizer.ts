@@ -109,6 +109,9 @@ export abstract class Optimizer<Options extends { lr: number }> {
       for (const group of this.paramGroups) {
         for (const parameter of group.params) {
           if (!parameter.grad) continue;
+          if (parameter.isQuantized) {
+            throw new QuantoError('NOT_SUPPORTED', `[${this.name}] a quantized tensor cannot be updated; tune the model before freeze()`);
+          }
           const state = this.stateOf(parameter);
           state.step++;
           this.update(parameter, parameter.grad, state, group);

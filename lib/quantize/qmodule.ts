@@ -250,12 +250,18 @@ export function QModule<B extends ModuleClass>(Base: B) {
         // As with other parameters, values are copied into the dtype and device of the module unless it takes over the tensors.
         else if (loaded) report.whenComplete(() => (this.weight = report.assign ? frozenWeight(() => loaded) : ownWeight(loaded, weight)));
       }
-      report.whenComplete(() => {
-        if (report.has(`${prefix}input_scale`)) this.calibrated.input = readScale(this.input_scale) !== 1;
-        if (!report.has(`${prefix}output_scale`)) return;
-        this.calibrated.output = readScale(this.output_scale) !== 1;
-        this.outputQuantized = this.calibrated.output;
-      });
+      for (const side of ['input', 'output'] as const) {
+        const key = `${prefix}${side}_scale`;
+        if (!report.has(key) || sd[key].numel !== 1) continue;
+        const value = raw.cast(sd[key].dequantize(), 'float32').item();
+        if (!(value >= 0 && value < Infinity)) report.mismatches.push(`${key} expects a finite scale of at least 0 but got ${value}`);
+        report.whenComplete(() => {
+          // 1 says "never calibrated". The original writes 0 where nothing but zeros came through, which gives no range either.
+          this.calibrated[side] = value !== 1 && value !== 0;
+          if (side === 'output') this.outputQuantized = this.calibrated.output;
+          readScale(side === 'input' ? this.input_scale : this.output_scale);
+        });
+      }
     }
   }
   quantizedPrototypes.add(Quantized.prototype);
