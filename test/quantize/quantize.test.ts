@@ -1,0 +1,184 @@
+import { AbsmaxOptimizer, nn, QConv2d, QLayerNorm, QLinear, qint8, QTensor, quantize, randn, type Tensor } from '../../lib';
+import { isQModule, quantizationMap, type QuantizationMap, type QuantizedModule } from '../../lib/quantize';
+import { codeOf } from '../harness/errors';
+
+class Block extends nn.Module {
+  readonly fc1 = new nn.Linear(4, 8);
+  readonly fc2 = new nn.Linear(8, 4);
+
+  forward(src: Tensor): Tensor {
+    return this.fc2.forward(this.fc1.forward(src).relu());
+  }
+}
+
+class Net extends nn.Module {
+  readonly embed = new nn.Linear(4, 4);
+  readonly blocks = new nn.ModuleList([new Block(), new Block()]);
+  readonly norm = new nn.LayerNorm(4);
+  readonly head = new nn.Linear(4, 2);
+
+  forward(src: Tensor): Tensor {
+    let current = this.embed.forward(src);
+    for (const block of this.blocks) current = block.forward(current);
+    return this.head.forward(this.norm.forward(current));
+  }
+}
+const everyLinear = ['embed', 'blocks.0.fc1', 'blocks.0.fc2', 'blocks.1.fc1', 'blocks.1.fc2', 'head'];
+const quantizedNames = (model: nn.Module) =>
+  model
+    .namedModules()
+    .filter(([, module]) => isQModule(module))
+    .map(([name]) => name);
+
+describe('quantize', () => {
+  it('changes the model in place and gives it back', () => {
+    const model = new Net();
+    const before = model.head;
+    expect(quantize(model, { weights: 'qint8' })).toBe(model);
+    expect(quantizedNames(model)).toEqual(everyLinear);
+    expect(model.head).toBeInstanceOf(QLinear);
+    expect(model.head).toBeInstanceOf(nn.Linear);
+    // The parameters are the same objects, so an optimizer made before goes on working.
+    expect(model.head.weight).toBe(before.weight);
+    expect(model.head.bias).toBe(before.bias);
+    expect([model.head.inFeatures, model.head.outFeatures]).toEqual([4, 2]);
+  });
+
+  it('leaves the model and quantizes a clone where asked', () => {
+    const model = new Net();
+    const copy = quantize(model, { weights: 'qint8', inPlace: false });
+    expect(quantizedNames(model)).toEqual([]);
+    expect(quantizedNames(copy)).toEqual(everyLinear);
+    expect(copy.head.weight).not.toBe(model.head.weight);
+  });
+
+  it.each([qint8, 'qint8'])('takes a type or its name: %s', (weights) => {
+    const model = quantize(new Net(), { weights, activations: weights });
+    expect((model.head as unknown as QuantizedModule).quantization).toEqual({ weights: qint8, activations: qint8, optimizer: null });
+  });
+
+  it.each([
+    [{ include: 'blocks.*' }, everyLinear.slice(1, 5)],
+    [{ include: '*fc1' }, ['blocks.0.fc1', 'blocks.1.fc1']],
+    [{ include: ['embed', 'head'] }, ['embed', 'head']],
+    [{ exclude: 'head' }, everyLinear.slice(0, 5)],
+    [{ exclude: ['head', '*.0.*'] }, ['embed', 'blocks.1.fc1', 'blocks.1.fc2']],
+    [{ include: 'blocks.*', exclude: '*fc2' }, ['blocks.0.fc1', 'blocks.1.fc1']],
+    // A pattern names the modules themselves, not what holds them.
+    [{ include: 'blocks' }, []],
+    [{ exclude: '*' }, []],
+  ])('chooses modules by %j', (patterns, expected) => {
+    expect(quantizedNames(quantize(new Net(), { weights: 'qint8', ...patterns }))).toEqual(expected);
+  });
+
+  it('gives types layer by layer when it is called more than once', () => {
+    const model = new Net();
+    quantize(model, { weights: 'qfloat8', include: 'head' });
+    quantize(model, { weights: 'qint8', activations: 'qint8' });
+    const map = quantizationMap(model);
+    expect(map.head).toEqual({ weights: 'qfloat8_e4m3fn', activations: 'none' });
+    expect(map.embed).toEqual({ weights: 'qint8', activations: 'qint8' });
+    expect(map.norm).toEqual({ weights: 'none', activations: 'qint8' });
+  });
+
+  it('changes nothing the second time', () => {
+    const model = quantize(new Net(), { weights: 'qint8' });
+    const modules = model.modules();
+    quantize(model, { weights: 'qint8' });
+    quantize(model, { weights: 'qfloat8', activations: 'qint8', exclude: 'norm' });
+    expect(model.modules()).toEqual(modules);
+  });
+
+  it('takes a map of names', () => {
+    const map: QuantizationMap = {
+      'blocks.0.fc1': { weights: 'qint8', activations: 'none' },
+      head: { weights: 'qfloat8', activations: 'qint8' },
+      nobody: { weights: 'qint8', activations: 'none' },
+    };
+    const model = quantize(new Net(), { weights: map, exclude: 'nobody' });
+    expect({ ...quantizationMap(model) }).toEqual({
+      'blocks.0.fc1': { weights: 'qint8', activations: 'none' },
+      head: { weights: 'qfloat8_e4m3fn', activations: 'qint8' },
+    });
+    // A module may have any name, those of a type's properties too.
+    const odd = new nn.ModuleDict({ qmin: new nn.Linear(2, 2) });
+    expect(quantizedNames(quantize(odd, { weights: { qmin: { weights: 'qint8', activations: 'none' } } }))).toEqual(['qmin']);
+  });
+
+  it('replaces a model that is itself such a module', () => {
+    const layer = new nn.Linear(4, 2);
+    const quantized = quantize(layer, { weights: 'qint8' });
+    expect(quantized).toBeInstanceOf(QLinear);
+    expect(quantized.weight).toBe(layer.weight);
+    expect(quantize(quantized, { weights: 'qint8' })).toBe(quantized);
+    expect(quantize(layer, { weights: 'qint8', include: 'fc*' })).toBe(layer);
+  });
+
+  it('keeps shared modules shared, under all their names', () => {
+    const shared = new nn.Linear(4, 4);
+    const model = new nn.Sequential(shared, new nn.ReLU(), shared);
+    quantize(model, { weights: 'qint8' });
+    expect(model[0]).toBeInstanceOf(QLinear);
+    expect(model[2]).toBe(model[0]);
+  });
+
+  it('keeps the mode and the training flags', () => {
+    const model = new Net().eval();
+    model.head.weight.requiresGrad = false;
+    quantize(model, { weights: 'qint8' });
+    expect([model.head.training, model.head.weight.requiresGrad, model.embed.weight.requiresGrad]).toEqual([false, false, true]);
+  });
+
+  it('takes an optimizer of scales', () => {
+    const optimizer = new AbsmaxOptimizer();
+    const scale = jest.spyOn(optimizer, 'scale');
+    const model = quantize(new Net(), { weights: 'qint8', optimizer, include: 'head' });
+    expect((model.head as unknown as QuantizedModule).qweight).toBeInstanceOf(QTensor);
+    expect(scale).toHaveBeenCalledWith(model.head.weight, qint8, 0);
+  });
+
+  it('leaves norms without quantized activations, and convolutions and norms of their class alone', () => {
+    const model = new nn.Sequential(
+      new nn.LayerNorm(4),
+      new nn.Conv2d(1, 2, 3),
+      new nn.BatchNorm2d(2),
+      new nn.Embedding(3, 4),
+      new nn.RMSNorm(4),
+    );
+    quantize(model, { weights: 'qint8' });
+    expect(model[0]).not.toBeInstanceOf(QLayerNorm);
+    expect(model[1]).toBeInstanceOf(QConv2d);
+    expect([...model].slice(2).some(isQModule)).toBe(false);
+  });
+});
+
+describe('what quantize refuses, before it changes anything', () => {
+  it.each([
+    ['an unknown type', { weights: 'int8' }, 'INVALID_ARGUMENT'],
+    ['an unknown type of activations', { weights: 'qint8', activations: 'int8' }, 'INVALID_ARGUMENT'],
+    ['a type that is not available yet', { weights: 'qint4' }, 'NOT_SUPPORTED'],
+    ['activations of less than 8 bits', { activations: 'qint4' }, 'NOT_SUPPORTED'],
+    ['nothing to do', {}, 'INVALID_ARGUMENT'],
+    ["nothing to do in files' words", { weights: 'none', activations: 'none' }, 'INVALID_ARGUMENT'],
+    [
+      'a map whose last entry is wrong',
+      { weights: { embed: { weights: 'qint8', activations: 'none' }, head: { weights: 'int8', activations: 'none' } } },
+      'INVALID_ARGUMENT',
+    ],
+  ] as const)('%s', (_, options, code) => {
+    const model = new Net();
+    expect(codeOf(() => quantize(model, options))).toBe(code);
+    expect(quantizedNames(model)).toEqual([]);
+  });
+});
+
+test('hooks of the user stay with the modules that were replaced', () => {
+  const model = new Net();
+  let calls = 0;
+  model.head.registerForwardHook(() => void calls++);
+  model.registerForwardHook(() => void calls++);
+  quantize(model, { weights: 'qint8' });
+  expect(model.head).toBeInstanceOf(QLinear);
+  model.forward(randn([2, 4]));
+  expect(calls).toBe(1);
+});
