@@ -3,6 +3,7 @@ import { native } from '../native';
 import { QuantoError } from '../tensor/error';
 import { isGradEnabled } from '../tensor/grad-mode';
 import { requireTensor } from '../tensor/op';
+import { tidy } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 
 import * as raw from './raw';
@@ -26,7 +27,7 @@ function requireWritable(op: string, dst: Tensor, sources: readonly Tensor[] = [
 /** dst[...] = src, broadcast and converted. Returns dst. */
 export function copy_(dst: Tensor, src: Tensor): Tensor {
   requireWritable('copy_', dst, [src]);
-  native.copyInPlace(dst.native, src.dequantize().native);
+  tidy(() => native.copyInPlace(dst.native, src.dequantize().native));
   return dst;
 }
 
@@ -44,21 +45,14 @@ export function zero_(dst: Tensor): Tensor {
 
 /** dst += src, broadcast and converted to dst's dtype. Returns dst. */
 export function add_(dst: Tensor, src: Tensor | number): Tensor {
-  if (typeof src === 'number') {
-    requireWritable('add_', dst);
-    native.addInPlace(dst.native, raw.full([], src, dst).native);
-  } else {
-    requireWritable('add_', dst, [src]);
-    native.addInPlace(dst.native, src.dequantize().native);
-  }
+  requireWritable('add_', dst, typeof src === 'number' ? [] : [src]);
+  tidy(() => native.addInPlace(dst.native, (typeof src === 'number' ? raw.full([], src, dst) : src.dequantize()).native));
   return dst;
 }
 
 /** dst *= src. Returns dst. */
 export function mul_(dst: Tensor, src: Tensor | number): Tensor {
   requireWritable('mul_', dst, typeof src === 'number' ? [] : [src]);
-  const product = raw.mul(dst, typeof src === 'number' ? src : src.dequantize());
-  native.copyInPlace(dst.native, product.native);
-  product.dispose();
+  tidy(() => native.copyInPlace(dst.native, raw.mul(dst, typeof src === 'number' ? src : src.dequantize()).native));
   return dst;
 }

@@ -95,16 +95,15 @@ class LeafNode extends GradNode {
 
 /** Sums a gradient over the dims that the op broadcast, and gives it the dtype of the operand. */
 function fit(gradient: Tensor, input: TensorMeta): Tensor {
-  let fitted = gradient.native;
+  let fitted = gradient;
   const { shape } = input;
   if (gradient.shape.length !== shape.length || gradient.shape.some((size, i) => size !== shape[i])) {
     const lead = gradient.shape.length - shape.length;
     const axes = gradient.shape.flatMap((size, i) => (i < lead || (shape[i - lead] === 1 && size !== 1) ? [i] : []));
-    if (axes.length > 0) fitted = native.reduce(ReduceOp.sum, fitted, axes, true, 0);
-    fitted = native.reshape(fitted, shape);
+    if (axes.length > 0) fitted = Tensor.fromNative(native.reduce(ReduceOp.sum, fitted.native, axes, true, 0));
+    fitted = Tensor.fromNative(native.reshape(fitted.native, shape));
   }
-  if (gradient.dtype !== input.dtype) fitted = native.toDType(fitted, dtypeCode(input.dtype));
-  return fitted === gradient.native ? gradient : Tensor.fromNative(fitted);
+  return gradient.dtype === input.dtype ? fitted : Tensor.fromNative(native.toDType(fitted.native, dtypeCode(input.dtype)));
 }
 
 /** The node through which gradients reach a tensor, or null when it needs none. */
