@@ -9,16 +9,16 @@
 
 namespace quanto {
 
-// What an environment's tensors hold, counted at issue: bytes that a queued kernel has yet to take count already.
+// The memory that an environment's tensors have taken. A queued kernel has yet to take that of its outputs.
 class Account : public Counted {
  public:
-  void add(int64_t bytes) {
-    const int64_t live = bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  void take(int64_t bytes) {
+    const int64_t now = bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
     int64_t peak = peak_.load(std::memory_order_relaxed);
-    while (live > peak && !peak_.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {
+    while (now > peak && !peak_.compare_exchange_weak(peak, now, std::memory_order_relaxed)) {
     }
   }
-  void remove(int64_t bytes) { bytes_.fetch_sub(bytes, std::memory_order_relaxed); }
+  void giveBack(int64_t bytes) { bytes_.fetch_sub(bytes, std::memory_order_relaxed); }
   int64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
   int64_t peakBytes() const { return peak_.load(std::memory_order_relaxed); }
 
@@ -39,8 +39,9 @@ class Storage : public Counted {
   int64_t bytes() const { return bytes_; }
   Device& device() const { return device_; }
 
-  // Counts in-place writes as they are issued; JS thread only.
+  // Both on the JS thread only: in-place writes, counted as they are issued, and the JS handles through which it can be reached.
   uint32_t version = 0;
+  uint32_t handles = 0;
   // Why the contents are not there. Written on the stream, read there or after waiting for it.
   std::shared_ptr<const Error> failure;
 

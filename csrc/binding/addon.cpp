@@ -43,7 +43,7 @@ napi_value readNow(Instance& instance, napi_value argument) { return instance.re
 napi_value memory(Instance& instance, napi_value) {
   instance.sweep();
   const Account& account = *instance.environment.account;
-  const std::pair<const char*, int64_t> fields[] = {{"bytes", account.bytes()},
+  const std::pair<const char*, int64_t> fields[] = {{"bytes", instance.liveBytes()},
                                                     {"peakBytes", account.peakBytes()},
                                                     {"cachedBytes", static_cast<int64_t>(cachedBytesOfAllDevices())},
                                                     {"tensors", instance.liveTensors()}};

@@ -113,16 +113,20 @@ napi_value Instance::wrap(const Tensor& tensor) {
     handles_.pop_back();
     fail(ErrorCode::INTERNAL, "[binding] no handle could be made");
   }
+  if (tensor.storage()->handles++ == 0) liveBytes_ += tensor.storage()->bytes();
   ++liveTensors_;
   ++issuedSinceSweep_;
   return value;
 }
 
-void Instance::dispose(napi_value value) {
-  Handle* handle = handleOf(value, "dispose", "tensor");
-  if (!handle->tensor) return;
-  handle->tensor = Tensor();
+void Instance::dispose(napi_value value) { drop(*handleOf(value, "dispose", "tensor")); }
+
+void Instance::drop(Handle& handle) {
+  if (!handle.tensor) return;
+  Storage& storage = *handle.tensor.storage();
+  if (--storage.handles == 0) liveBytes_ -= storage.bytes();
   --liveTensors_;
+  handle.tensor = Tensor();
 }
 
 void Instance::sweep() {
@@ -139,7 +143,7 @@ void Instance::sweep() {
         continue;
       }
       napi_delete_reference(env, handles_[i]->weak);
-      if (handles_[i]->tensor) --liveTensors_;
+      drop(*handles_[i]);
       handles_[i].reset();
     }
   }
@@ -163,18 +167,20 @@ void Instance::collectGarbage() {
 
 void Instance::relieve() {
   if (std::abs(heldBytes() - declared_) >= kDeclareStep) declareMemory();
-  if (heldBytes() <= threshold_ && issuedSinceSweep_ < kSweepHandles) return;
-  sweep();
-  const int64_t enough = threshold_ - threshold_ / 4;
-  // What queued kernels still hold comes free as they run.
-  if (heldBytes() > enough && !environment.stream.idle()) environment.stream.synchronize();
-  if (heldBytes() > enough) {
-    collectGarbage();
+  if (heldBytes() > threshold_ || issuedSinceSweep_ >= kSweepHandles) {
     sweep();
+    const int64_t enough = threshold_ - threshold_ / 4;
+    if (heldBytes() > enough) {
+      collectGarbage();
+      sweep();
+    }
+    // Only what is really in use lifts the threshold.
+    const int64_t next = heldBytes() + heldBytes() / 2;
+    threshold_ = std::max(kSweepFloor, heldBytes() > enough ? next : std::min(threshold_, next));
   }
-  // Only what is really in use lifts the threshold.
-  const int64_t next = heldBytes() + heldBytes() / 2;
-  threshold_ = std::max(kSweepFloor, heldBytes() > enough ? next : std::min(threshold_, next));
+  // Memory beyond that is held by queued kernels, which give it back as they run. Those that have yet to take theirs cost nothing now,
+  // so a long forward that is awaited never stops here.
+  if (environment.account->bytes() > threshold_ && !environment.stream.idle()) environment.stream.synchronize();
 }
 
 void Instance::watchGc() {

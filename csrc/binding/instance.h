@@ -34,6 +34,8 @@ struct Instance {
   // Frees the handles that V8 has collected.
   void sweep();
   int64_t liveTensors() const { return liveTensors_; }
+  // Bytes of the storages that a handle reaches, each counted once.
+  int64_t liveBytes() const { return liveBytes_; }
 
   // The class of lib/tensor/error.ts; until it is set, errors are plain ones with a code.
   void setErrorClass(napi_value value);
@@ -51,7 +53,9 @@ struct Instance {
   void relieve();
   void declareMemory();
   void collectGarbage();
-  int64_t heldBytes() const { return environment.account->bytes() + static_cast<int64_t>(handles_.size()) * kHandleBytes; }
+  void drop(Handle& handle);
+  // What the collection of garbage could free.
+  int64_t heldBytes() const { return liveBytes_ + static_cast<int64_t>(handles_.size()) * kHandleBytes; }
   void watchGc();
   napi_value makeBuffer(const Tensor& tensor, void** data);
   void settle(Read& read);
@@ -64,7 +68,7 @@ struct Instance {
   static constexpr int64_t kDeclareStep = int64_t{1} << 20;
 
   std::vector<std::unique_ptr<Handle>> handles_;
-  int64_t liveTensors_ = 0, issuedSinceSweep_ = 0;
+  int64_t liveTensors_ = 0, liveBytes_ = 0, issuedSinceSweep_ = 0;
   int64_t threshold_ = kSweepFloor;
   int64_t declared_ = 0;  // bytes that V8 has been told of
   GcWatch* gcWatch_ = nullptr;

@@ -67,7 +67,10 @@ export function getNumThreads(): number {
   return native.threadCount();
 }
 
-/** Memory of this JS environment: bytes in live tensors and their peak, bytes cached for reuse (process-wide), and live tensors. */
+/**
+ * Memory of this JS environment: `bytes` of live tensors (views of one memory counted once) and their number, `peakBytes`, the most that
+ * tensors and running ops have taken at once, and `cachedBytes`, held for reuse by the whole process.
+ */
 export function memory(): { bytes: number; peakBytes: number; cachedBytes: number; tensors: number } {
   return native.memory();
 }
