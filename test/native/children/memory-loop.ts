@@ -2,7 +2,7 @@
 import { add, full, matmul, mean, relu, zeros } from '../../../lib/ops';
 import { native } from '../../../lib/native';
 import { noGrad } from '../../../lib/tensor/grad-mode';
-import { memory } from '../../../lib/tensor/device';
+import { memory, synchronize } from '../../../lib/tensor/device';
 import { Parameter } from '../../../lib/tensor/tensor';
 
 const loops: Record<string, () => void> = {
@@ -29,4 +29,5 @@ const loops: Record<string, () => void> = {
   },
 };
 loops[process.argv[2]]();
+synchronize();
 console.log(JSON.stringify({ rss: process.resourceUsage().maxRSS / 1024, ...memory() }));
