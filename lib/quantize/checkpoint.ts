@@ -3,9 +3,9 @@ import { join } from 'node:path';
 
 import { loadTensors, saveSafetensors, writeFileAtomic } from '../io';
 import type { AnyModule, LoadResult, StateDict } from '../nn';
-import { toQType } from '../qtensor';
+import { qtypes, toQType } from '../qtensor';
 import { QuantoError } from '../tensor/error';
-import type { Device } from '../tensor/device';
+import { type Device, deviceCode } from '../tensor/device';
 
 import { quantizationMap, type QuantizationMap } from './map';
 import { quantizeUndoably } from './quantize';
@@ -48,6 +48,7 @@ export function requantize<M extends AnyModule>(
   map: QuantizationMap,
   options: { device?: Device; strict?: boolean } = {},
 ): RequantizeResult<M> {
+  if (options.device !== undefined) deviceCode(options.device);
   const { root, undo } = quantizeUndoably(model, { weights: map });
   try {
     requireMatch(root, map);
@@ -69,7 +70,11 @@ export async function saveQuantized(model: AnyModule, directory: string): Promis
       '[saveQuantized] this model has no quantized modules; quantize() it first, or use saveSafetensors',
     );
   }
-  await mkdir(directory, { recursive: true });
+  try {
+    await mkdir(directory, { recursive: true });
+  } catch (cause) {
+    throw new QuantoError('IO', `[saveQuantized] cannot make the folder ${directory} (${(cause as Error).message}); pass another path`);
+  }
   const { config } = model as { config?: unknown };
   await saveSafetensors(join(directory, WEIGHTS), model.stateDict(), { format: 'pt' });
   if (config !== undefined) await writeFileAtomic(join(directory, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
@@ -92,13 +97,16 @@ async function readMap(directory: string): Promise<QuantizationMap> {
     throw new QuantoError('INVALID_FILE', `[loadQuantized] ${path} is not JSON: ${(cause as Error).message}`);
   }
   const entries = typeof map === 'object' && map !== null && !Array.isArray(map) ? Object.entries(map) : null;
-  const isEntry = (entry: unknown) =>
-    typeof entry === 'object' &&
-    entry !== null &&
-    typeof (entry as { weights?: unknown }).weights === 'string' &&
-    typeof (entry as { activations?: unknown }).activations === 'string';
-  if (!entries?.every(([, entry]) => isEntry(entry))) {
-    throw new QuantoError('INVALID_FILE', `[loadQuantized] expected ${path} to map module names to { weights, activations }`);
+  const isQType = (name: unknown) => name === 'none' || (typeof name === 'string' && name in qtypes);
+  const isEntry = (entry: unknown) => {
+    if (typeof entry !== 'object' || entry === null) return false;
+    const { weights, activations } = entry as Record<string, unknown>;
+    return isQType(weights) && isQType(activations);
+  };
+  const wrong = entries?.find(([, entry]) => !isEntry(entry));
+  if (!entries || wrong) {
+    const came = wrong ? `${JSON.stringify(wrong[1])} for ${JSON.stringify(wrong[0])}` : text.slice(0, 40);
+    throw new QuantoError('INVALID_FILE', `[loadQuantized] expected ${path} to map names to { weights, activations } but got ${came}`);
   }
   return Object.assign(Object.create(null) as QuantizationMap, map as QuantizationMap);
 }
