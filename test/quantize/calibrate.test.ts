@@ -5,7 +5,9 @@ import { calibration, cat, manualSeed, nn, qint8, QTensor, quantize, randn, tens
 import type { QuantizedModule } from '../../lib/quantize';
 import { codeOf } from '../harness/errors';
 
-beforeEach(() => void manualSeed(1));
+beforeEach(() => {
+  manualSeed(1);
+});
 
 const both = { weights: 'qint8', activations: 'qint8' } as const;
 const asQuantized = (module: nn.Module) => module as unknown as QuantizedModule;

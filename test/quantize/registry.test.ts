@@ -53,7 +53,7 @@ describe('a module of the user', () => {
     const expected = model.forward(x);
     quantize(model, { weights: 'qint8', activations: 'qint8' });
     expect(model[0]).toBeInstanceOf(QConv1d);
-    const layer = model[0] as unknown as QuantizedModule;
+    const layer = model[0] as unknown as QuantizedModule & Conv1d;
     calibration(() => model.forward(x));
     expect(layer.calibrated).toEqual({ input: true, output: true });
     // The linear layer behind it takes integers.
