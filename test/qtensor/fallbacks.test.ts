@@ -1,8 +1,11 @@
-import { fallbacks, quantizeActivation, quantizeWeight, randn, tensor } from '../../lib';
+import { fallbacks, manualSeed, quantizeActivation, quantizeWeight, randn, tensor } from '../../lib';
 
 const activation = () => quantizeActivation(randn([2, 4]), { qtype: 'qint8', scale: tensor(0.02) });
 
-beforeEach(() => void fallbacks({ reset: true }));
+beforeEach(() => {
+  manualSeed(1);
+  fallbacks({ reset: true });
+});
 
 describe('fallbacks', () => {
   it('counts the ops that ran in float on quantized operands, by name', () => {

@@ -3,6 +3,7 @@ import { inspect } from 'node:util';
 import {
   fallbacks,
   keep,
+  manualSeed,
   memory,
   noGrad,
   QBytesTensor,
@@ -18,6 +19,10 @@ import {
 import { packForGemm, type QTensor } from '../../lib/qtensor';
 import { asParameter } from '../../lib/tensor/tensor';
 import { codeOf } from '../harness/errors';
+
+beforeEach(() => {
+  manualSeed(1);
+});
 
 const codes = [
   [-128, 0, 3],

@@ -1,8 +1,9 @@
 import {
-  absmaxScale,
   AbsmaxOptimizer,
+  absmaxScale,
   type DType,
   full,
+  manualSeed,
   ones,
   qfloat8_e4m3fn,
   qfloat8_e4m3fnuz,
@@ -20,6 +21,10 @@ import {
 import { packForGemm } from '../../lib/qtensor';
 import { linear } from '../../lib/ops/matmul';
 import { codeOf } from '../harness/errors';
+
+beforeEach(() => {
+  manualSeed(1);
+});
 
 const inf = Infinity;
 const close = (actual: Tensor, expected: Tensor, atol: number) => expect(actual.allclose(expected, { atol, rtol: 0 })).toBe(true);

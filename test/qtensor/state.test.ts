@@ -1,5 +1,9 @@
-import { ones, qint8, quantizeWeight, randn, type Tensor, zeros } from '../../lib';
+import { manualSeed, ones, qint8, quantizeWeight, randn, type Tensor, zeros } from '../../lib';
 import { loadQTensor, packForGemm, type QTensor, saveQTensor } from '../../lib/qtensor';
+
+beforeEach(() => {
+  manualSeed(1);
+});
 
 const find = (state: Readonly<Record<string, Tensor>>) => (key: string) => state[key] ?? null;
 const load = (state: Readonly<Record<string, Tensor>>, shape: readonly number[]) =>

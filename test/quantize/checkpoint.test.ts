@@ -9,6 +9,7 @@ import {
   freeze,
   loadQuantized,
   loadSafetensors,
+  manualSeed,
   nn,
   QLinear,
   QTensor,
@@ -24,6 +25,10 @@ import {
 import { isQModule, type QuantizedModule } from '../../lib/quantize';
 import { rejection, temporaryFolder } from '../io/support';
 import { codeOf, errorOf } from '../harness/errors';
+
+beforeEach(() => {
+  manualSeed(1);
+});
 
 const folder = temporaryFolder();
 const both = { weights: 'qint8', activations: 'qint8' } as const;

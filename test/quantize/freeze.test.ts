@@ -2,22 +2,43 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-import { calibration, type DType, freeze, memory, nn, optim, QTensor, quantize, randn, synchronize, type Tensor } from '../../lib';
+import {
+  calibration,
+  type DType,
+  freeze,
+  manualSeed,
+  memory,
+  nn,
+  optim,
+  QTensor,
+  quantize,
+  randn,
+  synchronize,
+  type Tensor,
+} from '../../lib';
 import { native } from '../../lib/native';
 import { isQModule } from '../../lib/quantize';
 import { codeOf } from '../harness/errors';
+
+beforeEach(() => {
+  manualSeed(1);
+});
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
 /** Bytes in live tensors once garbage is gone: finalizers run in later turns of the event loop. */
 async function bytesLive(): Promise<number> {
-  for (let i = 0; i < 4; i++) {
+  let bytes = Infinity;
+  for (let steady = 0; steady < 3;) {
     collect();
     await nextTurn();
+    synchronize();
+    const now = memory().bytes;
+    steady = now === bytes ? steady + 1 : 0;
+    bytes = now;
   }
-  synchronize();
-  return memory().bytes;
+  return bytes;
 }
 
 const mlp = (dtype: DType = 'float32') =>

@@ -1,5 +1,9 @@
-import { calibration, freeze, nn, QTensor, quantize, randn } from '../../lib';
+import { calibration, freeze, manualSeed, nn, QTensor, quantize, randn } from '../../lib';
 import type { QuantizedModule } from '../../lib/quantize';
+
+beforeEach(() => {
+  manualSeed(1);
+});
 
 const asQuantized = (module: nn.Module) => module as unknown as QuantizedModule;
 

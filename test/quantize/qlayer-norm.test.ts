@@ -1,5 +1,9 @@
-import { calibration, type DType, freeze, nn, QLayerNorm, QTensor, quantize, randn } from '../../lib';
+import { calibration, type DType, freeze, manualSeed, nn, QLayerNorm, QTensor, quantize, randn } from '../../lib';
 import type { QuantizedModule } from '../../lib/quantize';
+
+beforeEach(() => {
+  manualSeed(1);
+});
 
 const asQuantized = (module: nn.Module) => module as unknown as QuantizedModule;
 const build = (dtype: DType = 'float32', elementwiseAffine = true) => new nn.LayerNorm(8, { dtype, elementwiseAffine });

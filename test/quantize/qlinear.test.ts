@@ -1,5 +1,9 @@
-import { calibration, type DType, freeze, nn, QLinear, QTensor, quantize, quantizeActivation, randn, tensor } from '../../lib';
+import { calibration, type DType, freeze, manualSeed, nn, QLinear, QTensor, quantize, quantizeActivation, randn, tensor } from '../../lib';
 import type { QuantizedModule } from '../../lib/quantize';
+
+beforeEach(() => {
+  manualSeed(1);
+});
 
 const build = (options: { bias?: boolean; dtype?: DType } = {}) => new nn.Linear(40, 6, options);
 const asQuantized = (module: nn.Module) => module as unknown as QuantizedModule;

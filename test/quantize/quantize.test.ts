@@ -1,6 +1,10 @@
-import { AbsmaxOptimizer, nn, QConv2d, QLayerNorm, QLinear, qint8, QTensor, quantize, randn, type Tensor } from '../../lib';
+import { AbsmaxOptimizer, manualSeed, nn, QConv2d, qint8, QLayerNorm, QLinear, QTensor, quantize, randn, type Tensor } from '../../lib';
 import { isQModule, quantizationMap, type QuantizationMap, type QuantizedModule } from '../../lib/quantize';
 import { codeOf } from '../harness/errors';
+
+beforeEach(() => {
+  manualSeed(1);
+});
 
 class Block extends nn.Module {
   readonly fc1 = new nn.Linear(4, 8);

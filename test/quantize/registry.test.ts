@@ -6,6 +6,7 @@ import {
   calibration,
   freeze,
   loadQuantized,
+  manualSeed,
   nn,
   QLinear,
   QModule,
@@ -18,6 +19,8 @@ import {
 } from '../../lib';
 import { conv2d } from '../../lib/ops/conv';
 import { isQModule, type QuantizedModule } from '../../lib/quantize';
+
+manualSeed(1);
 
 /** A convolution along one dimension, which the library does not have: [N, in, L] -> [N, out, L - k + 1]. */
 class Conv1d extends nn.Module {
