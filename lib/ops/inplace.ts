@@ -19,7 +19,7 @@ function requireWritable(op: string, dst: Tensor, sources: readonly Tensor[] = [
   if (dst.isQuantized) {
     throw new QuantoError(
       'NOT_SUPPORTED',
-      `[${op}] expected a plain tensor to write to but got a quantized one; write to its dequantize()`,
+      `[${op}] expected a plain tensor to write to but got a quantized one; quantize the new values instead`,
     );
   }
 }
