@@ -118,5 +118,11 @@ async function readMap(directory: string): Promise<QuantizationMap> {
  */
 export async function loadQuantized<M extends AnyModule>(model: M, directory: string, options: { strict?: boolean } = {}): Promise<M> {
   const map = await readMap(directory);
-  return requantize(model, await loadTensors(directory), map, { strict: options.strict ?? true }).model;
+  const tensors = await loadTensors(directory);
+  try {
+    return requantize(model, tensors, map, { strict: options.strict ?? true }).model;
+  } finally {
+    // The model has copies of its own, packed where its kernels want that.
+    for (const tensor of Object.values(tensors)) tensor.dispose();
+  }
 }

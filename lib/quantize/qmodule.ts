@@ -18,6 +18,7 @@ import { noGrad } from '../tensor/grad-mode';
 import { tidy } from '../tensor/scope';
 import { asParameter, buffer, Parameter, type Tensor } from '../tensor/tensor';
 
+import { movingAverage, readScale, savedScale, scaleFor } from './activation-scale';
 import { calibrations } from './calibration-scope';
 
 /** What the weights and activations of a module become; null leaves them in float. */
@@ -56,9 +57,6 @@ export interface QuantizedModule extends Module, Producer {
 // TypeScript requires exactly this constructor type of the base of a mixin.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 type ModuleClass = abstract new (...args: any[]) => Module;
-
-// In files a scale of 1 means "uncalibrated", so a calibrated scale of 1 is saved as the next number of its dtype.
-const AFTER_ONE: Readonly<Record<string, number>> = { float32: 1 + 2 ** -23, float16: 1 + 2 ** -10, bfloat16: 1 + 2 ** -7 };
 
 /** Prototypes of the classes that `QModule` has made. */
 const quantizedPrototypes = new WeakSet();
@@ -283,31 +281,8 @@ function frozenWeight(quantize: () => QTensor): QTensor {
 
 /** A loaded weight with the dtype and on the device of another tensor. One that shared memory would keep a whole mapped file alive. */
 function ownWeight(loaded: QTensor, like: Tensor): QTensor {
-  return noGrad(() => tidy(() => asParameter(packForGemm(loaded.converted(like.dtype).converted(like.device)).withoutMemoryOf(loaded))));
-}
-
-/** A scale in the dtype of the activation: a module without a weight has it in float32. */
-function scaleFor(activation: Tensor, scale: Tensor): Tensor {
-  return activation.dtype === scale.dtype ? scale : raw.cast(scale, activation.dtype);
-}
-
-/** m * old + (1 - m) * latest; a scale of 0, from a batch of zeros, is no range and is replaced. */
-function movingAverage(old: Tensor, latest: Tensor, momentum: number): Tensor {
-  const blended = raw.add(raw.mul(old, momentum), raw.mul(latest, 1 - momentum));
-  return raw.where(raw.binary('eq', old, 0), latest, raw.where(raw.binary('eq', latest, 0), old, blended));
-}
-
-/** The value of a scale, which is known on the host from here on. */
-function readScale(scale: Tensor): number {
-  const known = scale.hostValue;
-  if (known !== undefined) return known;
-  const value = (raw.cast(scale, 'float32').dataSync() as Float32Array)[0];
-  scale.setHostValue(value);
-  return value;
-}
-
-function savedScale(scale: Tensor, inUse: boolean): Tensor {
-  const value = inUse ? readScale(scale) : 1;
-  if (!inUse) return full([], 1, { dtype: scale.dtype, device: scale.device });
-  return value === 1 ? full([], AFTER_ONE[scale.dtype], { dtype: scale.dtype, device: scale.device }) : scale.detach();
+  const local = () => packForGemm(loaded.converted(like.dtype).converted(like.device));
+  const own = noGrad(() => tidy(() => asParameter(local().withoutMemoryOf(loaded))));
+  loaded.dispose();
+  return own;
 }

@@ -10,6 +10,7 @@ import {
   loadQuantized,
   loadSafetensors,
   manualSeed,
+  memory,
   nn,
   QLinear,
   QTensor,
@@ -19,6 +20,7 @@ import {
   requantize,
   saveQuantized,
   saveSafetensors,
+  synchronize,
   type Tensor,
   zeros,
 } from '../../lib';
@@ -159,6 +161,19 @@ describe('loadQuantized', () => {
     const copy = join(folder(), 'copy');
     await saveQuantized(await loadQuantized(build(), folder()), copy);
     for (const file of [WEIGHTS, MAP]) expect(await readFile(join(copy, file))).toEqual(await readFile(join(folder(), file)));
+  });
+
+  it('leaves the memory of the model alone behind', async () => {
+    const model = quantize(new nn.Sequential(new nn.Linear(256, 256)), { weights: 'qint8' });
+    freeze(model);
+    await saveQuantized(model, folder());
+    const float = new nn.Sequential(new nn.Linear(256, 256));
+    synchronize();
+    const before = memory().bytes;
+    await loadQuantized(float, folder());
+    synchronize();
+    // The float weight waits for the garbage collector; beside it there are only the integers, once.
+    expect(memory().bytes - before).toBeLessThan(1.1 * 256 * 256);
   });
 
   it('outlives its files', async () => {
