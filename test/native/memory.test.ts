@@ -71,7 +71,7 @@ describe('memory()', () => {
 
   test('the peak is of memory taken at once', () => {
     const { peakBytes } = memory();
-    const larger = full([peakBytes / 4 + 1024], 1);
+    const larger = full([Math.ceil(peakBytes / 4) + 1024], 1);
     synchronize();
     const now = memory().peakBytes;
     expect(now).toBeGreaterThanOrEqual(peakBytes + 4096);

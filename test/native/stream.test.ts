@@ -143,7 +143,7 @@ describe('how a process ends', () => {
     ['failed read', 0, 'NOT_SUPPORTED'],
     ['exit while reading', 4, ''],
   ])('%s', async (how, status, printed) => {
-    const result = await runChild(child('ending'), [how], { timeout: 30 });
+    const result = await runChild(child('ending'), [how], { timeout: 100 });
     expect({ signal: result.signal, status: result.status, stdout: result.stdout }).toEqual({ signal: null, status, stdout: printed });
   });
 });
