@@ -1,5 +1,7 @@
 // The addon's exports: every row of ops.def, the few functions that need the instance itself, and the tables from which
 // lib/native/stubs.ts is generated.
+#include <algorithm>
+
 #include "../cpu/isa.h"
 #include "../ops/families.h"
 #include "bind.h"
@@ -44,7 +46,7 @@ napi_value memory(Instance& instance, napi_value) {
   instance.sweep();
   const Account& account = *instance.environment.account;
   const std::pair<const char*, int64_t> fields[] = {{"bytes", instance.liveBytes()},
-                                                    {"peakBytes", account.peakBytes()},
+                                                    {"peakBytes", std::max(account.peakBytes(), instance.liveBytes())},
                                                     {"cachedBytes", static_cast<int64_t>(cachedBytesOfAllDevices())},
                                                     {"tensors", instance.liveTensors()}};
   napi_value object;

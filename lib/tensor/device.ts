@@ -69,7 +69,7 @@ export function getNumThreads(): number {
 
 /**
  * Memory of this JS environment: `bytes` of live tensors (views of one memory counted once) and their number, `peakBytes`, the most that
- * tensors and running ops have taken at once, and `cachedBytes`, held for reuse by the whole process.
+ * tensors and running ops have needed at once, and `cachedBytes`, held for reuse by the whole process.
  */
 export function memory(): { bytes: number; peakBytes: number; cachedBytes: number; tensors: number } {
   return native.memory();

@@ -7,6 +7,7 @@ import { dtypes, type DType } from '../../lib/tensor/dtype';
 import { memory } from '../../lib/tensor/device';
 import { Tensor } from '../../lib/tensor/tensor';
 import { contents, patterned, rawFile, rejection, temporaryFolder } from './support';
+import { settledMemory } from '../harness/memory';
 
 const folder = temporaryFolder();
 const path = (): string => join(folder(), 'model.safetensors');
@@ -95,7 +96,7 @@ describe.each(modes)('with %j', (options) => {
   test('a failed load frees what it had loaded', async () => {
     const header = '{"a":{"dtype":"U8","shape":[1000],"data_offsets":[0,1000]},"b":{"dtype":"F64","shape":[1],"data_offsets":[1000,1008]}}';
     await writeFile(path(), rawFile(header, new Uint8Array(1008)));
-    const before = memory();
+    const before = settledMemory();
     await rejection(loadSafetensors(path(), options));
     native.synchronize(); // a finished read may hold its memory for a moment more
     expect(memory()).toMatchObject({ bytes: before.bytes, tensors: before.tensors });
@@ -105,7 +106,7 @@ describe.each(modes)('with %j', (options) => {
 test('reading copies no weight twice: memory rises by the weights alone', async () => {
   const megabyte = 2 ** 20;
   await saveSafetensors(path(), { a: patterned('uint8', [megabyte]), b: patterned('float32', [megabyte / 4]) });
-  const before = memory().bytes;
+  const before = settledMemory().bytes;
   const loaded = await loadSafetensors(path());
   native.synchronize();
   expect(memory().bytes - before).toBe(2 * megabyte);

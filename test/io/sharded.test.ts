@@ -5,6 +5,7 @@ import { loadTensors, openTensors, saveTensors } from '../../lib/io/sharded';
 import { native } from '../../lib/native';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { contents, patterned, rejection, temporaryFolder } from './support';
+import { settledMemory } from '../harness/memory';
 
 const folder = temporaryFolder();
 const model = (): string => join(folder(), 'model');
@@ -154,7 +155,7 @@ test('finds the model in a folder', async () => {
 test('a failed load frees what it had loaded', async () => {
   await saveTensors(model(), sample(), { maxShardBytes: 80 });
   await unlink(inModel(SHARDS[2]));
-  const before = native.memory().tensors;
+  const before = settledMemory().tensors;
   await rejection(loadTensors(model()));
   expect(native.memory().tensors).toBe(before);
 });

@@ -7,6 +7,7 @@ import { add, exp, full, matmul, neg, ones, tensor, to, zeros } from '../../lib/
 import { deviceInfo, isAvailable, loadBackend, memory } from '../../lib/tensor/device';
 import { addonPath, testBinary } from '../harness/addon';
 import { coded } from '../harness/errors';
+import { settledMemory } from '../harness/memory';
 
 const miniPath = testBinary('quanto_mini.so');
 
@@ -88,7 +89,7 @@ describe('loaded', () => {
   });
 
   test('its memory counts like any other', () => {
-    const before = memory().bytes;
+    const before = settledMemory().bytes;
     const a = zeros([256], { device: 'mini' });
     expect(memory().bytes).toBe(before + 1024);
     a.dispose();

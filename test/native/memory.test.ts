@@ -5,13 +5,14 @@ import { add, full, ones, tensor, zeros } from '../../lib/ops';
 import { emptyCache, memory, synchronize } from '../../lib/tensor/device';
 import { keep, tidy } from '../../lib/tensor/scope';
 import { childReport, sanitized } from '../harness/child';
+import { settledMemory } from '../harness/memory';
 
 const MiB = 2 ** 20;
 const child = (name: string): string => join(__dirname, 'children', `${name}.ts`);
 
 /** memory() relative to the moment of the call. */
 function since(): () => { bytes: number; tensors: number } {
-  const before = memory();
+  const before = settledMemory();
   return () => {
     const { bytes, tensors } = memory();
     return { bytes: bytes - before.bytes, tensors: tensors - before.tensors };

@@ -7,6 +7,7 @@ import { memory, synchronize } from '../../lib/tensor/device';
 import { type Tensor } from '../../lib/tensor/tensor';
 import { runChild } from '../harness/child';
 import { coded } from '../harness/errors';
+import { settledMemory } from '../harness/memory';
 
 const child = (name: string): string => join(__dirname, 'children', `${name}.ts`);
 
@@ -89,7 +90,7 @@ describe('failures', () => {
   });
 
   test('memory that no system has', async () => {
-    const held = memory().bytes;
+    const held = settledMemory().bytes;
     const vast = impossible();
     const message = /\[full\] cpu is out of memory/;
     expect(() => vast.dataSync()).toThrow(coded('OUT_OF_MEMORY'));

@@ -5,6 +5,7 @@ import { noGrad } from '../../lib/tensor/grad-mode';
 import { keep } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { codeOf } from '../harness/errors';
+import { settledMemory } from '../harness/memory';
 
 /** Adds 1 and notes what came and went. */
 class Spy extends nn.Module {
@@ -86,7 +87,7 @@ describe('Sequential', () => {
     const src = ones([1, 2]);
     const run = () => noGrad(() => model.forward(src).dispose());
     run();
-    const before = memory().tensors;
+    const before = settledMemory().tensors;
     for (let i = 0; i < 20; i++) run();
     expect(memory().tensors).toBe(before);
   });

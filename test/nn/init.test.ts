@@ -3,6 +3,7 @@ import { manualSeed, zeros } from '../../lib/ops';
 import { memory } from '../../lib/tensor/device';
 import { Parameter, type Tensor } from '../../lib/tensor/tensor';
 import { codeOf } from '../harness/errors';
+import { settledMemory } from '../harness/memory';
 
 beforeEach(() => manualSeed(9));
 
@@ -44,7 +45,7 @@ test('bounds and deviations follow the papers', () => {
 
 test('they fill in place, in the dtype of the tensor, and leave nothing behind', () => {
   const parameter = new Parameter(zeros([4, 4], { dtype: 'bfloat16' }));
-  const before = memory().tensors;
+  const before = settledMemory().tensors;
   expect(init.uniform_(parameter, 2, 3)).toBe(parameter);
   expect(memory().tensors).toBe(before);
   expect([parameter.dtype, parameter.min().item() >= 2, parameter.max().item() <= 3]).toEqual(['bfloat16', true, true]);

@@ -2,9 +2,10 @@ import { filledParameter, parameter, requireLayerDType, requireSizes, uniformPar
 import { ones } from '../../lib/ops';
 import { memory } from '../../lib/tensor/device';
 import { codeOf, errorOf } from '../harness/errors';
+import { settledMemory } from '../harness/memory';
 
 test('a parameter takes over its values', () => {
-  const before = memory().tensors;
+  const before = settledMemory().tensors;
   const values = ones([2]);
   const made = parameter(values);
   expect([values.isDisposed, made.requiresGrad, memory().tensors]).toEqual([true, true, before + 1]);

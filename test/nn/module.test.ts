@@ -7,6 +7,7 @@ import { memory } from '../../lib/tensor/device';
 import { tidy } from '../../lib/tensor/scope';
 import { buffer, type Tensor } from '../../lib/tensor/tensor';
 import { codeOf, errorOf } from '../harness/errors';
+import { settledMemory } from '../harness/memory';
 
 /** A parameter, a buffer, a tied child and a nested one. */
 class Net extends nn.Module {
@@ -282,7 +283,7 @@ test('parameters and buffers of a module made inside tidy live on', () => {
 });
 
 test('dispose frees parameters, buffers and gradients', () => {
-  const before = memory().tensors;
+  const before = settledMemory().tensors;
   const net = new nn.Sequential(new nn.Linear(2, 2), new nn.BatchNorm2d(3));
   net[0].parameters()[0].grad = ones([2, 2]);
   expect(memory().tensors).toBe(before + 8);

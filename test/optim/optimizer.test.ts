@@ -5,6 +5,7 @@ import { tidy } from '../../lib/tensor/scope';
 import { Parameter } from '../../lib/tensor/tensor';
 import { codeOf } from '../harness/errors';
 import { newParameter, trainStep } from './reference';
+import { settledMemory } from '../harness/memory';
 const valuesOf = (parameter: Parameter) => [...(parameter.dataSync() as Float32Array)];
 
 test('groups have options of their own; undefined means the default', () => {
@@ -87,7 +88,7 @@ test('state made inside tidy lives on; dispose() frees it', () => {
   tidy(() => trainStep(parameter, optimizer));
   trainStep(parameter, optimizer);
   parameter.grad?.dispose();
-  const { tensors } = memory();
+  const { tensors } = settledMemory();
   optimizer.dispose();
   expect(memory().tensors).toBe(tensors - 2);
 });

@@ -27,6 +27,7 @@ import {
 import { isQModule, type QuantizedModule } from '../../lib/quantize';
 import { rejection, temporaryFolder } from '../io/support';
 import { codeOf, errorOf } from '../harness/errors';
+import { settledMemory } from '../harness/memory';
 
 beforeEach(() => {
   manualSeed(1);
@@ -169,7 +170,7 @@ describe('loadQuantized', () => {
     await saveQuantized(model, folder());
     const float = new nn.Sequential(new nn.Linear(256, 256));
     synchronize();
-    const before = memory().bytes;
+    const before = settledMemory().bytes;
     await loadQuantized(float, folder());
     synchronize();
     // The float weight waits for the garbage collector; beside it there are only the integers, once.

@@ -14,6 +14,7 @@ import {
 } from '../../lib/tensor/device';
 import { collectGarbage } from '../harness/garbage';
 import { expectError } from '../harness/errors';
+import { settledMemory } from '../harness/memory';
 
 test('the CPU is there', () => {
   expect(isAvailable('cpu')).toEqual({ available: true });
@@ -49,7 +50,7 @@ test('the number of threads is at least 1', () => {
 
 test('memory counts bytes and tensors up and down', async () => {
   await collectGarbage();
-  const before = memory();
+  const before = settledMemory();
   const x = zeros([256, 1024]);
   synchronize();
   expect(memory().bytes - before.bytes).toBe(1 << 20);

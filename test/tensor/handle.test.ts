@@ -5,10 +5,11 @@ import { native } from '../../lib/native';
 import { dtypeCode } from '../../lib/tensor/dtype';
 import { collectGarbage } from '../harness/garbage';
 import { expectError } from '../harness/errors';
+import { settledMemory } from '../harness/memory';
 
 test('the native tensor lives until the last reference is gone', async () => {
   await collectGarbage();
-  const before = memory().tensors;
+  const before = settledMemory().tensors;
   const handle = new Handle(native.full([2], 1, dtypeCode('float32'), 0));
   handle.retain();
   handle.release();

@@ -4,12 +4,13 @@ import { keep, tidy } from '../../lib/tensor/scope';
 import { buffer, Parameter, type Tensor } from '../../lib/tensor/tensor';
 import { expectError } from '../harness/errors';
 import { collectGarbage } from '../harness/garbage';
+import { settledMemory } from '../harness/memory';
 
 // Some tests count tensors, and those that earlier tests left must not go in between.
 beforeEach(collectGarbage);
 
 test('tidy frees what was made inside, but its result', () => {
-  const before = memory().tensors;
+  const before = settledMemory().tensors;
   let inner: Tensor | undefined;
   const result = tidy(() => {
     inner = tensor([1, 2]);
@@ -76,7 +77,7 @@ test('gradients outlive the scope, and what the tape needs is not lost', () => {
 });
 
 test('an error inside frees everything and is passed on', () => {
-  const before = memory().tensors;
+  const before = settledMemory().tensors;
   expect(() =>
     tidy(() => {
       tensor([1]).add(1);
