@@ -19,6 +19,7 @@ import {
 import { packForGemm, type QTensor } from '../../lib/qtensor';
 import { asParameter } from '../../lib/tensor/tensor';
 import { codeOf } from '../harness/errors';
+import { settledMemory } from '../harness/memory';
 
 beforeEach(() => {
   manualSeed(1);
@@ -39,6 +40,11 @@ const layouts: [string, () => QTensor][] = [
 const bytesLive = () => {
   synchronize();
   return memory().bytes;
+};
+/** The same without the garbage of earlier tests, which could vanish between two readings. */
+const bytesSettled = () => {
+  synchronize();
+  return settledMemory().bytes;
 };
 
 describe('a quantized tensor', () => {
@@ -130,7 +136,7 @@ describe.each(layouts)('%s', (_, make) => {
   });
 
   it('is freed by dispose, to the last byte', () => {
-    const before = bytesLive();
+    const before = bytesSettled();
     tidy(() => {
       const q = keep(make());
       expect(bytesLive()).toBeGreaterThan(before);
@@ -143,7 +149,7 @@ describe.each(layouts)('%s', (_, make) => {
 
   it('leaves nothing behind when it is read', () => {
     const q = make();
-    const before = bytesLive();
+    const before = bytesSettled();
     q.dataSync();
     q.bytesSync();
     expect(bytesLive()).toBe(before);
@@ -151,7 +157,7 @@ describe.each(layouts)('%s', (_, make) => {
   });
 
   it('survives a tidy that returns or keeps it, and no other', () => {
-    const before = bytesLive();
+    const before = bytesSettled();
     let kept: QTensor | undefined;
     let lost: QTensor | undefined;
     const returned = tidy(() => {
