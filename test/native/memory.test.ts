@@ -126,7 +126,7 @@ describe('resident memory of a process that never yields or disposes', () => {
   });
 });
 
-measured('a model built, run and dropped 1,000 times ends where it began', async () => {
+measured('a model loaded, run and dropped 1,000 times ends where it began', async () => {
   const { early, late } = await childReport<{ early: Usage; late: Usage }>(child('memory-cycles'), [], {
     nodeOptions: ['--expose-gc'],
   });
