@@ -1,0 +1,135 @@
+// This library as a contestant, used as its README says: evaluation without history, frozen models, temporaries freed at once.
+import {
+  calibration,
+  deviceInfo,
+  freeze,
+  manualSeed,
+  models,
+  nn,
+  noGrad,
+  optim,
+  quantize,
+  type Tensor,
+  tensor,
+  tidy,
+  version,
+} from 'quanto';
+
+import { labels, uniform } from '../harness/numbers';
+import type { Workload } from '../harness/protocol';
+import { Encoder, type EncoderShape } from '../models/encoder';
+import { prepareCall } from './call-workload';
+import { prepareOp } from './op-workload';
+import { type Prepared, serve } from './serve';
+
+export type Precision = 'float32' | 'W8' | 'W8A8' | 'W8A8 dynamic';
+
+type Float = nn.Module<[Tensor]>;
+
+function input(shape: readonly number[]): Tensor {
+  const count = shape.reduce((product, size) => product * size, 1);
+  return tensor(uniform(count, 1), { shape: [...shape] });
+}
+
+/** The model in a precision, ready for inference. */
+async function inPrecision(model: Float, precision: Precision, x: Tensor): Promise<Float> {
+  if (precision === 'float32') return model.eval();
+  const options = {
+    W8: { weights: 'qint8' },
+    W8A8: { weights: 'qint8', activations: 'qint8' },
+    'W8A8 dynamic': { weights: 'qint8', activations: 'qint8', activationScale: 'dynamic' },
+  } as const;
+  const quantized = quantize(model, options[precision]).eval();
+  if (precision === 'W8A8') {
+    await calibration(async () => {
+      const output = noGrad(() => quantized.forward(x));
+      await output.data();
+    });
+  }
+  freeze(quantized);
+  return quantized;
+}
+
+async function inference(model: Float, inputShape: readonly number[], precision: Precision): Promise<Prepared> {
+  manualSeed(1);
+  const x = input(inputShape);
+  const ready = await inPrecision(model, precision, x);
+  return {
+    run: async () => {
+      using output = noGrad(() => tidy(() => ready.forward(x).dequantize()));
+      await output.data();
+    },
+    facts: { kernels: deviceInfo().cpu },
+    dispose: () => {
+      for (const state of Object.values(ready.stateDict())) state.dispose();
+      x.dispose();
+    },
+  };
+}
+
+/** One step of training, loss read at its end. */
+function training(model: Float, x: Tensor, loss: (output: Tensor) => Tensor): Prepared {
+  const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 });
+  model.train();
+  return {
+    run: async () => {
+      using value = tidy(() => {
+        optimizer.zeroGrad();
+        const value = loss(model.forward(x));
+        value.backward();
+        optimizer.step();
+        return value;
+      });
+      await value.data();
+    },
+  };
+}
+
+interface ModelWorkload extends Workload {
+  readonly precision: Precision;
+}
+interface EncoderWorkload extends ModelWorkload, EncoderShape {
+  readonly batch: number;
+  readonly length: number;
+}
+
+async function quantizedForTraining(model: Float, precision: Precision, x: Tensor): Promise<void> {
+  if (precision === 'float32') return;
+  quantize(model, { weights: 'qint8', activations: 'qint8' });
+  await calibration(async () => void (await noGrad(() => model.forward(x)).data()));
+}
+
+void serve(
+  {
+    op: prepareOp,
+    call: prepareCall,
+    linear: (workload) => {
+      const { m, k, n, precision } = workload as ModelWorkload & { m: number; k: number; n: number };
+      return inference(new nn.Sequential(new nn.Linear(k, n)), [m, k], precision);
+    },
+    encoder: (workload) => {
+      const { batch, length, hidden, precision, ...shape } = workload as EncoderWorkload;
+      return inference(new Encoder({ hidden, ...shape }), [batch, length, hidden], precision);
+    },
+    resnet20: (workload) => {
+      const { batch, precision } = workload as ModelWorkload & { batch: number };
+      return inference(new models.ResNet(), [batch, 3, 32, 32], precision);
+    },
+    'train mlp': async (workload) => {
+      const { batch, precision } = workload as ModelWorkload & { batch: number };
+      const model = new models.MLP([784, 512, 512, 10]);
+      const x = input([batch, 784]);
+      const y = tensor(labels(batch, 10, 2), { dtype: 'int64' });
+      await quantizedForTraining(model, precision, x);
+      return training(model, x, (output) => nn.functional.crossEntropy(output, y));
+    },
+    'train encoder': async (workload) => {
+      const { batch, length, hidden, precision, ...shape } = workload as EncoderWorkload;
+      const model = new Encoder({ hidden, ...shape });
+      const x = input([batch, length, hidden]);
+      await quantizedForTraining(model, precision, x);
+      return training(model, x, (output) => output.mul(output).mean());
+    },
+  },
+  { quanto: version, node: process.version },
+);
