@@ -25,7 +25,7 @@ class Stream {
   void submit(double nanoseconds, Task&& task) {
     static_assert(std::is_nothrow_invocable_v<Task&>, "nobody catches on the executor: a failure goes into the outputs");
     // Where no thread can be started nothing is queued either, so running here keeps the order.
-    if (synchronous_ || (nanoseconds < kInlineNanoseconds && idle()) || !start()) {
+    if (synchronous_ || runsInline(nanoseconds) || !start()) {
       task();
       return;
     }
@@ -34,6 +34,8 @@ class Stream {
 
   bool idle() const { return done_.load(std::memory_order_acquire) == issued_.load(std::memory_order_relaxed); }
   bool synchronous() const { return synchronous_; }
+  // The event loop has turned, or a caller chose to wait: what was run inline before no longer holds anybody up.
+  void turn() { spentInline_ = 0; }
   // Waits until everything submitted has run.
   void synchronize();
   // Finishes the running kernel, drops the others, and joins the executor.
@@ -44,7 +46,10 @@ class Stream {
 
  private:
   // Waking a sleeping thread costs about 40 us, so anything shorter is cheaper where it stands.
-  static constexpr double kInlineNanoseconds = 50e3;
+  static constexpr double kCheapNanoseconds = 50e3;
+  // What is read at once is still cheaper there when it takes a few times as long, for the reader is woken too. But a turn of the event
+  // loop spends so much on it at most: a long forward goes to the executor.
+  static constexpr double kInlineNanoseconds = 400e3, kTurnNanoseconds = 1.5e6;
   static constexpr uint32_t kSlots = 4096;
   static constexpr size_t kSlotBytes = 896;
 
@@ -56,6 +61,12 @@ class Stream {
     alignas(std::max_align_t) std::byte inplace[kSlotBytes];
   };
 
+  bool runsInline(double nanoseconds) {
+    if (nanoseconds >= kInlineNanoseconds || !idle()) return false;
+    if (nanoseconds < kCheapNanoseconds) return true;
+    spentInline_ += nanoseconds;
+    return spentInline_ <= kTurnNanoseconds;
+  }
   bool start();     // false when the system gives no thread
   Slot& acquire();  // blocks while the ring is full
   void publish();
@@ -82,6 +93,7 @@ class Stream {
   std::unique_ptr<Slot[]> ring_;
   std::thread executor_;
   std::unordered_map<int32_t, Queue*> queues_;
+  double spentInline_ = 0;                       // predicted nanoseconds of this turn
   alignas(64) std::atomic<uint32_t> issued_{0};  // written by the environment's thread
   alignas(64) std::atomic<uint32_t> done_{0};    // written by the executor
   uint32_t last_ = 0;                            // what was issued when `stopping_` was set

@@ -242,6 +242,7 @@ napi_value Instance::readLater(const Tensor& tensor) {
 }
 
 void Instance::settle(Read& read) {
+  environment.stream.turn();
   napi_value buffer;
   napi_get_reference_value(env, read.buffer, &buffer);
   napi_delete_reference(env, read.buffer);

@@ -23,7 +23,9 @@ constexpr int kPiecesPerThread = 4;
 constexpr int kMaxThreads = 1024;
 // Callers beyond this many at once run inline.
 constexpr int kSlots = 16;
-constexpr std::chrono::microseconds kSpinTime{50};
+// Waking a sleeping thread takes 40 us, and in a virtual machine 200 us and more: a worker that sleeps between the ops of a model never
+// comes in time to help. So it looks out for a while; callers who wait for its last piece give up sooner, for they hold a core too.
+constexpr std::chrono::microseconds kWorkerSpin{1000}, kCallerSpin{50};
 
 // Slot::state: the flags, and in the low bits the number of workers inside.
 constexpr uint32_t kTaken = 1u << 31;  // belongs to a caller
@@ -58,9 +60,9 @@ void relax() {
 #endif
 }
 
-// Spins until `done`, at most kSpinTime. With more threads than CPUs spinning would only keep others from running.
+// Spins until `done`, at most so long. With more threads than CPUs spinning would only keep others from running.
 template <class Done>
-bool spinUntil(Done done) {
+bool spinUntil(std::chrono::microseconds longest, Done done) {
   if (pool.threads.load(std::memory_order_relaxed) > pool.cpus.load(std::memory_order_relaxed)) return done();
   const auto start = std::chrono::steady_clock::now();
   do {
@@ -68,7 +70,7 @@ bool spinUntil(Done done) {
       if (done()) return true;
       relax();
     }
-  } while (std::chrono::steady_clock::now() - start < kSpinTime);
+  } while (std::chrono::steady_clock::now() - start < longest);
   return false;
 }
 
@@ -106,7 +108,7 @@ void runWorker(int index) {
       for (Slot& slot : pool.slots) help(slot);
     }
     const auto moved = [epoch] { return pool.epoch.load(std::memory_order_relaxed) != epoch; };
-    if (wanted && spinUntil(moved)) continue;
+    if (wanted && spinUntil(kWorkerSpin, moved)) continue;
     pool.sleepers.fetch_add(1);
     pool.epoch.wait(epoch);
     pool.sleepers.fetch_sub(1);
@@ -149,7 +151,7 @@ Slot* takeSlot() {
 
 void waitForHelpers(Slot& slot) {
   const auto done = [&slot] { return slot.state.load(std::memory_order_acquire) == kTaken; };
-  while (!spinUntil(done)) {
+  while (!spinUntil(kCallerSpin, done)) {
     const uint32_t state = slot.state.load(std::memory_order_acquire);
     if (state != kTaken) slot.state.wait(state, std::memory_order_acquire);
   }

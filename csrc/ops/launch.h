@@ -25,8 +25,8 @@ inline Out out(const Tensor& tensor) { return {tensor}; }
 inline InOut inOut(const Tensor& tensor) { return {tensor}; }
 
 // Predicted single-thread nanoseconds; they decide only where a kernel runs, so the order of magnitude is enough.
-inline double bytesCost(int64_t bytes) { return 200 + static_cast<double>(bytes) / 8; }
-inline double flopsCost(double flops) { return 300 + flops / 20; }
+inline double bytesCost(int64_t bytes) { return 200 + static_cast<double>(bytes) / 16; }
+inline double flopsCost(double flops) { return 300 + flops / 80; }
 inline double mathCost(int64_t elements) { return 200 + static_cast<double>(elements) * 4; }
 
 namespace detail {

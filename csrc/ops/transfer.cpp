@@ -119,6 +119,7 @@ void readToHostNow(const Tensor& src, void* host) {
   std::shared_ptr<const Error> failure;
   readToHost(src, host, [&failure](std::shared_ptr<const Error> given) { failure = std::move(given); });
   Environment::current().stream.synchronize();
+  Environment::current().stream.turn();
   if (failure) throw Error(*failure);
 }
 
