@@ -28,7 +28,8 @@ bool spin(int microseconds, Ready&& ready) {
   return ready();
 }
 
-constexpr int kSpinMicroseconds = 50;
+// The executor stays awake between the ops of a model; a caller who waits for it only holds a core that the kernel could use.
+constexpr int kExecutorSpin = 300, kCallerSpin = 20;
 
 }  // namespace
 
@@ -63,7 +64,7 @@ void Stream::work() {
   uint32_t next = done_.load(std::memory_order_relaxed);  // goes on after a stop
   for (;;) {
     const auto ready = [&] { return issued_.load(std::memory_order_acquire) != next || stopping_.load(std::memory_order_acquire); };
-    if (!ready() && !spin(kSpinMicroseconds, ready)) issued_.wait(next, std::memory_order_acquire);
+    if (!ready() && !spin(kExecutorSpin, ready)) issued_.wait(next, std::memory_order_acquire);
     if (stopping_.load(std::memory_order_acquire)) break;
     if (issued_.load(std::memory_order_acquire) == next) continue;
     Slot& slot = ring_[next % kSlots];
@@ -80,7 +81,7 @@ void Stream::synchronize() {
   const uint32_t target = issued_.load(std::memory_order_relaxed);
   // The executor is past `target` when the difference is not positive; counters may wrap.
   const auto reached = [&] { return static_cast<int32_t>(target - done_.load(std::memory_order_acquire)) <= 0; };
-  if (reached() || spin(kSpinMicroseconds, reached)) return;
+  if (reached() || spin(kCallerSpin, reached)) return;
   for (uint32_t done = done_.load(std::memory_order_acquire); static_cast<int32_t>(target - done) > 0;
        done = done_.load(std::memory_order_acquire))
     done_.wait(done, std::memory_order_acquire);

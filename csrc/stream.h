@@ -49,7 +49,7 @@ class Stream {
   static constexpr double kCheapNanoseconds = 50e3;
   // What is read at once is still cheaper there when it takes a few times as long, for the reader is woken too. But a turn of the event
   // loop spends so much on it at most: a long forward goes to the executor.
-  static constexpr double kInlineNanoseconds = 400e3, kTurnNanoseconds = 1.5e6;
+  static constexpr double kInlineNanoseconds = 1.5e6, kTurnNanoseconds = 2e6;
   static constexpr uint32_t kSlots = 4096;
   static constexpr size_t kSlotBytes = 896;
 
