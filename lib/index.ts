@@ -42,4 +42,5 @@ export {
 } from './qtensor';
 export * from './io';
 export * from './quantize';
+export * from './report';
 export { version } from './version';

@@ -11,7 +11,7 @@ export * as init from './init';
 export type { LayerOptions } from './layer';
 export { Linear } from './linear';
 export { CrossEntropyLoss, MSELoss, NLLLoss } from './loss';
-export { type AnyModule, Module } from './module';
+export { type AnyModule, type HookOptions, Module } from './module';
 export { BatchNorm2d, LayerNorm, RMSNorm } from './norm';
 export { AdaptiveAvgPool2d, AvgPool2d, MaxPool2d } from './pool';
 export { Flatten, Identity } from './shape';

@@ -10,7 +10,15 @@ import { LoadReport, type LoadResult, type StateDict } from './state-dict';
 /** Any module, whatever its forward takes and returns. */
 export type AnyModule = Module<never, unknown>;
 
-type Hook = (module: never, inputs: unknown, output: unknown) => unknown;
+interface Hook {
+  readonly call: (module: never, inputs: unknown, output: unknown) => unknown;
+  readonly keeps: boolean;
+}
+
+export interface HookOptions {
+  /** Whether the tensors that the hook sees outlive `tidy`. Default true; false for a hook that lets go of them when it returns. */
+  keep?: boolean;
+}
 
 interface Hooked {
   readonly hooks: Hook[];
@@ -172,14 +180,18 @@ export abstract class Module<Inputs extends readonly unknown[] = Tensor[], Outpu
 
   /**
    * Calls a function after each forward; what it returns, unless undefined, replaces the output. Tensors that a hook has seen are never
-   * freed by `tidy`. Returns a function that removes the hook.
+   * freed by `tidy` (see `keep` to change that). Returns a function that removes the hook.
    */
   registerForwardHook<M extends AnyModule>(
     this: M,
     hook: (module: M, inputs: Parameters<M['forward']>, output: ReturnType<M['forward']>) => ReturnType<M['forward']> | undefined,
+    options: HookOptions = {},
   ): () => void {
     const { hooks, unshadow } = hooked.get(this) ?? shadowForward(this);
-    const entry: Hook = (module, inputs, output) => hook(module, inputs as Parameters<M['forward']>, output as ReturnType<M['forward']>);
+    const entry: Hook = {
+      call: (module, inputs, output) => hook(module, inputs as Parameters<M['forward']>, output as ReturnType<M['forward']>),
+      keeps: options.keep ?? true,
+    };
     hooks.push(entry);
     return () => {
       const place = hooks.indexOf(entry);
@@ -246,9 +258,9 @@ function shadowForward(module: AnyModule): Hooked {
   const own = module.forward.bind(module) as (...inputs: unknown[]) => unknown;
   const forward = (...inputs: unknown[]) => {
     let output = own(...inputs);
-    for (const tensor of tensorsIn([inputs, output])) keep(tensor);
-    for (const hook of [...hooks]) {
-      const replacement = hook(module as never, inputs, output);
+    if (hooks.some(({ keeps }) => keeps)) for (const tensor of tensorsIn([inputs, output])) keep(tensor);
+    for (const { call } of [...hooks]) {
+      const replacement = call(module as never, inputs, output);
       if (replacement !== undefined) output = replacement;
     }
     return output;

@@ -11,6 +11,10 @@ export class QLayerNorm extends QModule(LayerNorm) {
     return config.activations ? { ...config, weights: null } : null;
   }
 
+  override get operation(): string {
+    return 'layerNorm';
+  }
+
   compute(input: Tensor): Tensor {
     return layerNorm(input, this.normalizedShape, this.weight, this.bias, this.eps);
   }

@@ -10,6 +10,10 @@ export class QLinear extends QModule(Linear) {
     return true;
   }
 
+  override get operation(): string {
+    return 'linear';
+  }
+
   compute(input: Tensor): Tensor {
     return linear(input, this.qweight, this.bias);
   }

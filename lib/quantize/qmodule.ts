@@ -48,6 +48,12 @@ export interface QuantizedModule extends Module, Producer {
   readonly qweight: Tensor;
   /** Whether the input is quantized, when activations are. */
   readonly quantizesInput: boolean;
+  /** The op that `compute` calls with the weight, by its name in lib/ops; null where the class does not say. */
+  readonly operation: string | null;
+  /** What the input is quantized to before `compute` and the output after it, as things stand; null: it stays in float. */
+  readonly sides: Readonly<Record<Side, QType | null>>;
+  /** The input as `compute` takes it. */
+  quantizeInput(input: Tensor): Tensor;
   /** Replaces the float weight by its integer form. Modules that shared a float weight share the integer one: `frozen` knows them. */
   freeze(frozen?: Map<Tensor, QuantizedModule>): void;
   /** @internal Ends a calibration for this module; see calibrate.ts. */
@@ -95,6 +101,18 @@ export function QModule<B extends ModuleClass>(Base: B) {
 
     get quantizesInput(): boolean {
       return false;
+    }
+
+    get operation(): string | null {
+      return null;
+    }
+
+    get sides(): Record<Side, QType | null> {
+      const { quantizesInput, calibrated, outputQuantized, quantization } = this;
+      return {
+        input: quantizesInput && calibrated.input ? quantization.activations : null,
+        output: outputQuantized && calibrated.output ? quantization.activations : null,
+      };
     }
 
     /** What of a config applies to this class; null when a module of it stays as it is. */

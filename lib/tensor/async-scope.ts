@@ -12,7 +12,7 @@ export function isPromise(value: unknown): value is PromiseLike<unknown> {
  * an async callback, and `open()` for `using` (synchronous code only: it does not follow an await).
  */
 export class AsyncScope<T> {
-  private readonly storage = new AsyncLocalStorage<T>();
+  private readonly storage = new AsyncLocalStorage<T | undefined>();
   // Looking up async storage costs more than a small op, so nobody looks while no scope is open anywhere.
   private active = 0;
   private readonly opened: T[] = [];
@@ -22,7 +22,8 @@ export class AsyncScope<T> {
     return this.opened.at(-1) ?? this.storage.getStore();
   }
 
-  run<R>(value: T, body: () => R): R {
+  /** Runs a function in the scope of a value; undefined: in none, whatever surrounds it. */
+  run<R>(value: T | undefined, body: () => R): R {
     this.active++;
     let result: R;
     try {

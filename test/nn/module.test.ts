@@ -229,6 +229,20 @@ describe('forward hooks', () => {
     expect(seen.map(({ isDisposed }) => isDisposed)).toEqual([false, false]);
   });
 
+  test('unless the hook lets go of it', () => {
+    const seen: Tensor[] = [];
+    const model = new nn.Sequential(new nn.Linear(2, 2), new nn.ReLU(), new nn.Tanh());
+    const remove = model[1].registerForwardHook((_module, [src], output) => void seen.push(src, output), { keep: false });
+    tidy(() => void model.forward(ones([1, 2])));
+    expect(seen.map(({ isDisposed }) => isDisposed)).toEqual([true, true]);
+    // Another hook's wish counts as long as it is there.
+    const removeKeeper = model[1].registerForwardHook(() => undefined);
+    tidy(() => void model.forward(ones([1, 2])));
+    expect(seen.slice(2).map(({ isDisposed }) => isDisposed)).toEqual([false, false]);
+    removeKeeper();
+    remove();
+  });
+
   test('a hook does not show among the state', () => {
     const net = new Net();
     net.registerForwardHook(() => undefined);

@@ -11,6 +11,22 @@ test('there is no value outside, and the innermost inside', () => {
   expect(scope.current).toBeUndefined();
 });
 
+test('undefined hides what surrounds, across awaits too', async () => {
+  const scope = new AsyncScope<string>();
+  const close = scope.open('opened');
+  expect(scope.run(undefined, () => scope.current)).toBeUndefined();
+  expect(scope.current).toBe('opened');
+  close();
+  const inside = await scope.run('outer', async () => {
+    const hidden = await scope.run(undefined, async () => {
+      await setTimeout(1);
+      return scope.current;
+    });
+    return [hidden, scope.current];
+  });
+  expect(inside).toEqual([undefined, 'outer']);
+});
+
 test('async callers have a value each', async () => {
   const scope = new AsyncScope<number>();
   const watch = (value: number) =>
