@@ -21,7 +21,8 @@ export function movingAverage(old: Tensor, latest: Tensor, momentum: number): Te
 export function readScale(scale: Tensor): number {
   const known = scale.hostValue;
   if (known !== undefined) return known;
-  const value = (raw.cast(scale, 'float32').dataSync() as Float32Array)[0];
+  using float = raw.cast(scale, 'float32');
+  const value = (float.dataSync() as Float32Array)[0];
   scale.setHostValue(value);
   return value;
 }

@@ -1,6 +1,8 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import type { AnyModule } from '../nn';
 import { type QType, toQType } from '../qtensor';
-import { calibration, freeze, quantizationMap, type QuantizationMap, quantize, type QuantizeOptions } from '../quantize';
+import { calibration, freeze, isQModule, quantizationMap, type QuantizationMap, quantize, type QuantizeOptions } from '../quantize';
 import { calibrations } from '../quantize/calibration-scope';
 import { dtypes } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
@@ -38,14 +40,18 @@ function bytesOf(model: AnyModule): number {
   return parts.reduce((sum, { numel, dtype }) => sum + numel * dtypes[dtype].bytes, 0);
 }
 
-/** Gives a function a copy of a model, in eval mode, and frees it afterwards. */
-async function withClone<R>(model: AnyModule, use: (clone: AnyModule) => R | Promise<R>): Promise<R> {
-  const clone = model.clone().eval();
-  const owned: Tensor[] = [...clone.parameters(), ...clone.buffers()];
+/** Gives a function a copy of a model, quantized where options are given and in eval mode, and frees it afterwards. */
+async function withCopy<R>(model: AnyModule, options: QuantizeOptions | null, use: (copy: AnyModule) => R | Promise<R>): Promise<R> {
+  const clone = model.clone();
+  // Freezing replaces float weights, which nothing else would free before the garbage collector.
+  const float: Tensor[] = clone.parameters();
+  let copy: AnyModule = clone;
   try {
-    return await use(clone);
+    if (options) copy = quantize(clone, options);
+    return await use(copy.eval());
   } finally {
-    for (const tensor of owned) tensor.dispose();
+    copy.dispose();
+    for (const tensor of float) tensor.dispose();
   }
 }
 
@@ -58,9 +64,10 @@ async function calibrate(model: AnyModule, samples: RepeatableSamples): Promise<
   await calibration(async () => {
     for await (const args of everyPass('sensitivity', samples)) {
       const outputs = noGrad(() => tidy(() => outputTensors('sensitivity', callForward(model, args))));
-      // Waiting keeps one sample in memory at a time and the event loop free.
+      // Waiting keeps one sample in memory at a time.
       for (const output of outputs) await output.data();
       for (const output of outputs) if (isTemporary(output, args)) output.dispose();
+      await nextTurn();
     }
   });
 }
@@ -74,11 +81,6 @@ async function measure<M extends AnyModule>(model: AnyModule, metric: Metric<M>)
     'INVALID_ARGUMENT',
     `[sensitivity] expected the metric to give a number but got ${String(value)}; await item() or data()`,
   );
-}
-
-/** Which modules of a model quantize, and to what, with options for all of them. */
-function candidates(model: AnyModule, options: QuantizeOptions): Promise<QuantizationMap> {
-  return withClone(model, (clone) => quantizationMap(quantize(clone, options)));
 }
 
 /**
@@ -99,11 +101,17 @@ export async function sensitivity<M extends AnyModule>(
 ): Promise<Sensitivity> {
   const { weights = 'qint8', activations = null, goal = 'minimize', onProgress, ...others } = options;
   const sign = goal === 'maximize' ? -1 : 1;
+  if (model.modules().some(isQModule)) {
+    throw new QuantoError(
+      'INVALID_ARGUMENT',
+      '[sensitivity] expected a float model but got a quantized one; pass a clone made before quantize()',
+    );
+  }
   const plan: [string, QuantizationMap[string]][] = [];
   for (const qtype of Array.isArray(weights) ? (weights as readonly (QType | string | null)[]) : [weights as QType | string | null]) {
     // A name is checked before the first trial, which may be long.
     const checked = qtype === null ? null : toQType(qtype);
-    const found = Object.entries(await candidates(model, { ...others, weights: checked, activations }));
+    const found = Object.entries(await withCopy(model, { ...others, weights: checked, activations }, quantizationMap));
     // A module without a weight is the same for each qtype of weights.
     plan.push(...found.filter(([name, entry]) => !plan.some(([known, other]) => known === name && other.weights === entry.weights)));
   }
@@ -111,26 +119,20 @@ export async function sensitivity<M extends AnyModule>(
     throw new QuantoError('INVALID_ARGUMENT', '[sensitivity] found no module to quantize; see include, exclude and registerQModule');
   }
   const floatBytes = bytesOf(model);
-  const baseline = await withClone(model, (clone) => measure(clone, metric));
+  const baseline = await withCopy(model, null, (copy) => measure(copy, metric));
   if (!Number.isFinite(baseline)) {
     throw new QuantoError('INVALID_ARGUMENT', `[sensitivity] expected a finite metric of the float model but got ${baseline}`);
   }
   const trials: Trial[] = [];
   for (const [name, entry] of plan) {
-    const trial = await withClone(model, async (clone) => {
-      const map: QuantizationMap = Object.assign(Object.create(null) as QuantizationMap, { [name]: entry });
-      const root = quantize(clone, { ...others, weights: map }).eval();
-      const quantized = root.getSubmodule(name);
-      try {
-        if (entry.activations !== 'none') await calibrate(root, samples);
-        freeze(root);
-        const savedBytes = floatBytes - bytesOf(root);
-        const value = await measure(root, metric);
-        const loss = Number.isNaN(value) ? Infinity : sign * (value - baseline);
-        return { name, type: quantized.constructor.name, ...entry, metric: value, loss, savedBytes };
-      } finally {
-        quantized.dispose();
-      }
+    const map: QuantizationMap = Object.assign(Object.create(null) as QuantizationMap, { [name]: entry });
+    const trial = await withCopy(model, { ...others, weights: map }, async (copy) => {
+      if (entry.activations !== 'none') await calibrate(copy, samples);
+      freeze(copy);
+      const value = await measure(copy, metric);
+      const loss = Number.isNaN(value) ? Infinity : sign * (value - baseline);
+      const type = copy.getSubmodule(name).constructor.name;
+      return { name, type, ...entry, metric: value, loss, savedBytes: floatBytes - bytesOf(copy) };
     });
     trials.push(trial);
     onProgress?.({ done: trials.length, total: plan.length, trial });

@@ -53,6 +53,22 @@ describe('a quantized module', () => {
     expect(asQuantized(layer).qweight).toBe(layer.weight);
   });
 
+  it('says which op it computes, and what its sides are quantized to as things stand', () => {
+    const layer = asQuantized(quantize(new nn.Linear(8, 4), both));
+    const convolution = asQuantized(quantize(new nn.Conv2d(1, 1, 1), both));
+    const norm = asQuantized(quantize(new nn.LayerNorm([8]), both));
+    expect([layer, convolution, norm].map(({ operation }) => operation)).toEqual(['linear', 'conv2d', 'layerNorm']);
+    const sides = () => [layer.sides.input?.name, layer.sides.output?.name];
+    const src = randn([2, 8]);
+    expect(sides()).toEqual([undefined, undefined]);
+    expect(layer.quantizeInput(src)).toBe(src);
+    calibration(() => layer.forward(src));
+    expect(sides()).toEqual(['qint8', undefined]);
+    expect(layer.quantizeInput(src)).toBeInstanceOf(QTensor);
+    calibration(() => layer.forward(src), { streamline: false });
+    expect(sides()).toEqual(['qint8', 'qint8']);
+  });
+
   it('without a weight says so when it is asked for one', () => {
     class Scale extends nn.Module {
       forward(src: Tensor): Tensor {

@@ -1,0 +1,63 @@
+import { calibration, deviceInfo, nn, quantize, randn } from '../../lib';
+import { native } from '../../lib/native';
+import type { QuantizedModule } from '../../lib/quantize';
+import { kernelNames, serving } from '../../lib/report/serving';
+
+const asQuantized = (module: nn.AnyModule) => module as unknown as QuantizedModule;
+const linear = (weights: string | null, activations: string | null, calibrate = true): QuantizedModule => {
+  const layer = quantize(new nn.Linear(8, 4), { weights, activations });
+  if (calibrate) calibration(() => layer.forward(randn([2, 8])));
+  return asQuantized(layer);
+};
+
+test.each<[string, QuantizedModule, string, string | null, RegExp[]]>([
+  ['int8 on both sides', linear('qint8', 'qint8'), 'linearInt8', 'int8', []],
+  ['int8 weights', linear('qint8', null), 'linearWeightOnly', 'float32', [/^linearInt8: the input is float$/]],
+  ['not calibrated', linear('qint8', 'qint8', false), 'linearWeightOnly', 'float32', [/^linearInt8: the input is float$/]],
+  ['float8 weights', linear('qfloat8', null), 'linear', 'float32', [/^linearInt8: the weight is qfloat8_e4m3fn, not/, /^linearWeightOnly/]],
+  ['float8 inputs', linear('qint8', 'qfloat8'), 'linearWeightOnly', 'float32', [/^linearInt8: the input is qfloat8_e4m3fn, not/]],
+  ['activations alone', linear(null, 'qint8'), 'linear', 'float32', [/^linearInt8: the weight is float/, /^linearWeightOnly/]],
+])('a linear layer, %s', (_, module, op, kernel, refusals) => {
+  const service = serving(module)!;
+  expect([service.native, service.kernel]).toEqual([op, kernel]);
+  expect(service.refusals).toEqual(refusals.map((refusal) => expect.stringMatching(refusal) as string));
+});
+
+/** The names of the native functions that a forward calls. */
+function calledBy(run: () => unknown): Set<string> {
+  const called = new Set<string>();
+  const functions = native as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const spies = Object.keys(functions)
+    .filter((name) => typeof functions[name] === 'function')
+    .map((name) => {
+      const original = functions[name];
+      return jest.spyOn(functions, name).mockImplementation((...args) => {
+        called.add(name);
+        return original.apply(functions, args);
+      });
+    });
+  run();
+  for (const spy of spies) spy.mockRestore();
+  return called;
+}
+
+// The list says what serves a module; here is what truly does.
+test.each([
+  ['linear, int8 on both sides', () => new nn.Linear(8, 4), 'qint8', 'qint8', [2, 8]],
+  ['linear, int8 weights', () => new nn.Linear(8, 4), 'qint8', null, [2, 8]],
+  ['linear, float8 weights', () => new nn.Linear(8, 4), 'qfloat8', null, [2, 8]],
+  ['conv2d, int8 weights', () => new nn.Conv2d(8, 4, 1), 'qint8', null, [1, 8, 3, 3]],
+  ['conv2d, int8 on both sides', () => new nn.Conv2d(8, 4, 1), 'qint8', 'qint8', [1, 8, 3, 3]],
+  ['layer norm', () => new nn.LayerNorm([8]), null, 'qint8', [2, 8]],
+] as const)('%s: the native function that runs is the one of the list', (_, make, weights, activations, shape) => {
+  const module: nn.Module = quantize(make() as nn.Module, { weights, activations });
+  const src = randn([...shape]);
+  calibration(() => module.forward(src));
+  const { native: op } = serving(asQuantized(module))!;
+  expect(calledBy(() => module.forward(src))).toContain(op);
+});
+
+test('the kernels are those of the machine', () => {
+  expect(kernelNames('isa=vnni; float32: avx512, int8: amx-int8')).toEqual({ float32: 'avx512', int8: 'amx-int8' });
+  expect(Object.keys(kernelNames(deviceInfo().cpu))).toEqual(expect.arrayContaining(['float32', 'int8']));
+});
