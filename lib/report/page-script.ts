@@ -10,6 +10,13 @@ export const pageScript = `
 
   Chart.defaults.font.family = 'system-ui, sans-serif';
 
+  // 1, 2 and 5 in each decade: more labels would overlap.
+  const logarithmicTick = (value) => {
+    const [digit, exponent] = value.toExponential(3).split('e');
+    if (![1, 2, 5].includes(Number(digit))) return null;
+    return Math.abs(Number(exponent)) > 3 ? Number(digit) + 'e' + Number(exponent) : String(Number(value.toPrecision(3)));
+  };
+
   const draw = (spec, index) => {
     const canvas = document.getElementById('chart-' + index);
     canvas.parentElement.style.height = 96 + spec.labels.length * (spec.series.length * 12 + 8) + 'px';
@@ -21,6 +28,8 @@ export const pageScript = `
       skipNull: true,
     }));
     const grid = { color: colour('line') };
+    const ticks = { color: colour('quiet'), maxRotation: 0 };
+    if (spec.scale === 'logarithmic') ticks.callback = logarithmicTick;
     const options = {
       indexAxis: 'y',
       animation: false,
@@ -28,7 +37,7 @@ export const pageScript = `
       maintainAspectRatio: false,
       interaction: { mode: 'index', axis: 'y', intersect: false },
       scales: {
-        x: { type: spec.scale, beginAtZero: true, grid, ticks: { color: colour('quiet') }, title: { display: true, text: spec.axis, color: colour('text') } },
+        x: { type: spec.scale, beginAtZero: true, grid, ticks, title: { display: true, text: spec.axis, color: colour('text') } },
         y: {
           grid: { display: false },
           ticks: { color: colour('text'), autoSkip: false, callback: (_, place) => short(spec.labels[place]) },

@@ -32,7 +32,7 @@ td { white-space: nowrap; }
 th.right, td.right { text-align: right; }
 tbody th { font-weight: 600; overflow-wrap: anywhere; min-width: 8ch; }
 tbody tr:hover { background: color-mix(in srgb, var(--series-1) 12%, transparent); }
-@media (min-width: 1400px) {
+@media (min-width: 1480px) {
   main { grid-template-columns: minmax(24rem, 1fr) fit-content(65%); }
   .numbers { position: sticky; top: 1rem; max-height: calc(100vh - 2rem); }
 }

@@ -31,6 +31,12 @@ function pack(folder: string): string {
   return join(work, filename);
 }
 
+/** The runtime dependencies of a package of this checkout, and theirs. */
+function dependenciesOf(folder: string): string[] {
+  const { dependencies = {} } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { dependencies?: Record<string, string> };
+  return Object.keys(dependencies).flatMap((name) => [name, ...dependenciesOf(join(root, 'node_modules', name))]);
+}
+
 let tarball: string;
 
 beforeAll(() => {
@@ -44,9 +50,9 @@ beforeAll(() => {
 
   mkdirSync(consumer);
   writeFileSync(join(consumer, 'package.json'), JSON.stringify({ name: 'consumer', version: '1.0.0', private: true }));
-  // The one runtime dependency comes from this checkout, so that the test needs no network.
-  const dependency = pack(join(root, 'node_modules/node-gyp-build'));
-  run('npm', ['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund', tarball, dependency], consumer);
+  // The runtime dependencies come from this checkout, so that the test needs no network.
+  const dependencies = [...new Set(dependenciesOf(root))].map((name) => pack(join(root, 'node_modules', name)));
+  run('npm', ['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund', tarball, ...dependencies], consumer);
 });
 
 afterAll(() => {
@@ -90,6 +96,16 @@ test('a CommonJS module requires it', () => {
 test('an ES module imports it', () => {
   writeFileSync(join(consumer, 'use.mjs'), `import { tensor } from 'quanto';${program}`);
   expect(JSON.parse(run(process.execPath, ['use.mjs'], consumer))).toEqual([11, 22, 33]);
+});
+
+test('it makes a page of plots', () => {
+  const source = `const { compare, nn, ones, quantize } = require('quanto');
+const model = new nn.Sequential(new nn.Linear(4, 2));
+const quantized = quantize(model, { weights: 'qint8', inPlace: false });
+void compare(model, quantized, [ones([1, 4])]).then((result) => console.log(result.html().match(/Chart.js v\\S+/)[0]));`;
+  writeFileSync(join(consumer, 'page.cjs'), source);
+  const { version } = JSON.parse(readFileSync(join(root, 'node_modules/chart.js/package.json'), 'utf8')) as { version: string };
+  expect(run(process.execPath, ['page.cjs'], consumer).trim()).toBe(`Chart.js v${version}`);
 });
 
 test('import and require give the same names', () => {
