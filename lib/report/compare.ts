@@ -6,6 +6,7 @@ import { QTensor } from '../qtensor';
 import { isQModule, type QuantizedModule } from '../quantize';
 import { nameFilter } from '../quantize/patterns';
 import { QuantoError } from '../tensor/error';
+import { keep, tidy } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 
 import { Comparison, type ModuleComparison } from './comparison';
@@ -80,16 +81,23 @@ function findPairs(floatModel: AnyModule, quantModel: AnyModule, chosen: (name: 
   );
 }
 
+/** Holds a tensor beyond the tidy of whoever called the hook that made it; `compare` frees it. */
+type Hold = (tensor: Tensor) => Tensor;
+
 /** Counts the codes at an end of their range: at least qmax in magnitude. */
-function countSaturated(activation: unknown): PendingCount | null {
+function countSaturated(activation: unknown, hold: Hold): PendingCount | null {
   if (!(activation instanceof QTensor)) return null;
   const codes = raw.cast(activation.codes, 'float32');
   const saturated = raw.binary('ge', raw.unary('abs', codes), activation.qtype.qmax);
-  return { saturated: raw.reduce('sum', saturated, [], false), codes: codes.numel };
+  return { saturated: hold(raw.reduce('sum', saturated, [], false)), codes: codes.numel };
 }
 
-function observe(module: QuantizedModule, input: Tensor, output: Tensor): Observation {
-  return { values: float32Copy(output), input: countSaturated(module.quantizeInput(input)), output: countSaturated(output) };
+function observe(module: QuantizedModule, input: Tensor, output: Tensor, hold: Hold): Observation {
+  return tidy(() => ({
+    values: hold(float32Copy(output)),
+    input: countSaturated(module.quantizeInput(input), hold),
+    output: countSaturated(output, hold),
+  }));
 }
 
 function requireSameShape(what: string, reference: Tensor, values: Tensor): void {
@@ -101,7 +109,7 @@ function requireSameShape(what: string, reference: Tensor, values: Tensor): void
 }
 
 /** Both models on one sample. The quantized modules run alone inside the float model's run, so that no input has to be held. */
-function runBoth(floatModel: AnyModule, quantModel: AnyModule, pairs: readonly Pair[], args: readonly unknown[]): Run {
+function runBoth(floatModel: AnyModule, quantModel: AnyModule, pairs: readonly Pair[], args: readonly unknown[], hold: Hold): Run {
   const calls = new Map(pairs.map((pair) => [pair, [] as Call[]]));
   const callsOf = (pair: Pair) => calls.get(pair) as Call[];
   const watchFloat = pairs.map((pair) => ({
@@ -109,8 +117,8 @@ function runBoth(floatModel: AnyModule, quantModel: AnyModule, pairs: readonly P
     see: (inputs: readonly unknown[], output: unknown) => {
       const alone = callForward(pair.quantized, inputs) as Tensor;
       requireSameShape(`the output of '${pair.name}'`, output as Tensor, alone);
-      const reference = float32Copy(output as Tensor);
-      callsOf(pair).push({ reference, alone: observe(pair.quantized, inputs[0] as Tensor, alone), accumulated: null });
+      const reference = hold(float32Copy(output as Tensor));
+      callsOf(pair).push({ reference, alone: observe(pair.quantized, inputs[0] as Tensor, alone, hold), accumulated: null });
     },
   }));
   const seen = new Map<Pair, number>();
@@ -122,17 +130,12 @@ function runBoth(floatModel: AnyModule, quantModel: AnyModule, pairs: readonly P
       const call = callsOf(pair).at(place);
       if (!call) return;
       requireSameShape(`the output of '${pair.name}'`, call.reference, output as Tensor);
-      call.accumulated = observe(pair.quantized, inputs[0] as Tensor, output as Tensor);
+      call.accumulated = observe(pair.quantized, inputs[0] as Tensor, output as Tensor, hold);
     },
   }));
-  const references = outputTensors(
-    'compare',
-    observing(watchFloat, () => callForward(floatModel, args)),
-  ).map(float32Copy);
-  const values = outputTensors(
-    'compare',
-    observing(watchQuantized, () => callForward(quantModel, args)),
-  ).map(float32Copy);
+  const outputsOf = (model: AnyModule) => outputTensors('compare', callForward(model, args)).map((tensor) => hold(float32Copy(tensor)));
+  const references = observing(watchFloat, () => outputsOf(floatModel));
+  const values = observing(watchQuantized, () => outputsOf(quantModel));
   for (const pair of pairs) {
     const [float, quantized] = [callsOf(pair).length, seen.get(pair) ?? 0];
     if (float === quantized) continue;
@@ -176,16 +179,6 @@ async function addRun({ calls, outputs }: Run, meter: DeviationMeter): Promise<v
   for (const [reference, values] of outputs) await meter.add(await read(reference), await read(values));
 }
 
-function disposeRun({ calls, outputs }: Run): void {
-  const ofObservation = ({ values, input, output }: Observation) => [values, input?.saturated, output?.saturated];
-  const ofCall = ({ reference, alone, accumulated }: Call) => [
-    reference,
-    ...ofObservation(alone),
-    ...(accumulated ? ofObservation(accumulated) : []),
-  ];
-  for (const tensor of [...[...calls.values()].flat().flatMap(ofCall), ...outputs.flat()]) tensor?.dispose();
-}
-
 function describe({ name, quantized, accumulated, alone, calls }: Pair): ModuleComparison {
   const { weights, activations } = quantized.quantization;
   return {
@@ -219,11 +212,18 @@ export async function compare(
   const output = new DeviationMeter();
   let count = 0;
   for await (const args of argumentLists('compare', samples)) {
-    const run = inferring([floatModel, quantModel], () => runBoth(floatModel, quantModel, pairs, args));
+    const held: Tensor[] = [];
+    const hold = (tensor: Tensor) => {
+      held.push(keep(tensor));
+      return tensor;
+    };
     try {
-      await addRun(run, output);
+      await addRun(
+        inferring([floatModel, quantModel], () => runBoth(floatModel, quantModel, pairs, args, hold)),
+        output,
+      );
     } finally {
-      disposeRun(run);
+      for (const tensor of held) tensor.dispose();
     }
     // Reading what is ready already does not give timers and I/O their turn.
     await nextTurn();

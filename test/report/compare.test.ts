@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-import { calibration, compare, freeze, manualSeed, memory, nn, noGrad, QTensor, quantize, randn, type Tensor } from '../../lib';
+import { calibration, compare, freeze, manualSeed, memory, nn, noGrad, QTensor, quantize, randn, type Tensor, tidy } from '../../lib';
 import type { QuantizedModule } from '../../lib/quantize';
 import type { Samples } from '../../lib/report/samples';
 import { coded } from '../harness/errors';
@@ -158,6 +158,22 @@ test('values that are overwritten in place later are compared as they were', asy
   expect(output.maxError).toBeCloseTo(1000 * modules[0].accumulated!.maxError, 3);
 });
 
+test('a model that tidies in its own forward', async () => {
+  class Tidying extends nn.Module {
+    constructor(readonly inner: Mlp) {
+      super();
+    }
+    forward(src: Tensor): Tensor {
+      return tidy(() => this.inner.forward(src));
+    }
+  }
+  const { modules } = await compare(new Tidying(float), new Tidying(quantized), samples);
+  const plain = await compare(float, quantized, samples);
+  expect(modules.map(({ alone, accumulated }) => [alone, accumulated])).toEqual(
+    plain.modules.map(({ alone, accumulated }) => [alone, accumulated]),
+  );
+});
+
 describe('the models are left as they were:', () => {
   const untouched = (model: nn.Module) => {
     expect(model.modules().filter((module) => Object.hasOwn(module, 'forward'))).toEqual([]);
@@ -205,6 +221,11 @@ describe('the models are left as they were:', () => {
     const { tensors } = memory();
     await compare(float, quantized, samples);
     expect(memory().tensors).toBe(tensors);
+    // Also when the last module fails.
+    const narrower = quantize(new Mlp([6, 9, 7, 4]), { weights: 'qint8' });
+    const before = memory().tensors;
+    await expect(compare(float, narrower, samples)).rejects.toEqual(coded('SHAPE_MISMATCH'));
+    expect(memory().tensors).toBe(before);
   });
 });
 
