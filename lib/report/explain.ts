@@ -6,7 +6,7 @@ import { deviceInfo } from '../tensor/device';
 import type { Tensor } from '../tensor/tensor';
 
 import { kernelNames, serving } from './serving';
-import { printTable } from './table';
+import { printable, printTable } from './table';
 
 /** How one quantized module is computed, as it stands. */
 export interface ModuleExplanation {
@@ -31,6 +31,12 @@ export interface ModuleExplanation {
   readonly kernel: string | null;
   /** What is not as fast or as small as it could be, and why. */
   readonly notes: readonly string[];
+}
+
+/** The first names of a list, and how many more there are. */
+function listed(names: readonly string[]): string {
+  const most = 4;
+  return names.length <= most ? names.join(', ') : `${names.slice(0, most).join(', ')} and ${names.length - most} more`;
 }
 
 /** What `explain` found. */
@@ -62,7 +68,11 @@ export class Explanation {
         row.kernel ?? '-',
       ]),
     });
-    const notes = this.modules.flatMap(({ name, notes }) => notes.map((note) => `${name === '' ? '(model)' : name}: ${note}`));
+    const named = new Map<string, string[]>();
+    for (const { name, notes } of this.modules) {
+      for (const note of notes) named.set(note, [...(named.get(note) ?? []), name === '' ? '(model)' : printable(name)]);
+    }
+    const notes = [...named].map(([note, names]) => `${note} (${listed(names)})`);
     const counts = Object.entries(this.fallbacks).map(([op, count]) => `${op} ${count} times`);
     const fell =
       counts.length > 0 ? `ops that ran on dequantized values so far: ${counts.join(', ')}` : 'no op ran on dequantized values so far';

@@ -25,12 +25,13 @@ main { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1rem; align-it
 .charts { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1rem; }
 figure, .numbers { margin: 0; padding: 1rem; background: var(--card); border: 1px solid var(--line); border-radius: 6px; }
 .plot { position: relative; }
-.numbers { overflow: auto; }
+.numbers { overflow: auto; padding-top: 0; }
 table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .45rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: bottom; }
 td { white-space: nowrap; }
 th.right, td.right { text-align: right; }
-tbody th { font-weight: 600; overflow-wrap: anywhere; min-width: 8ch; }
+thead th { position: sticky; top: 0; padding-top: 1rem; background: var(--card); }
+tbody th { font-weight: 600; overflow-wrap: anywhere; min-width: 14ch; }
 tbody tr:hover { background: color-mix(in srgb, var(--series-1) 12%, transparent); }
 @media (min-width: 1480px) {
   main { grid-template-columns: minmax(24rem, 1fr) fit-content(65%); }

@@ -67,10 +67,15 @@ function figure({ title, note }: Chart, index: number): string {
 </figure>`;
 }
 
+/** Dotted names may go on in a new line after a dot. */
+function breakable(name: string): string {
+  return name.replaceAll('.', '.<wbr>');
+}
+
 function htmlTable({ columns, rows }: Table): string {
   const head = columns.map(({ title, align }) => `<th scope="col" class="${align}">${escapeHtml(title)}</th>`).join('');
   const cell = (text: string, i: number) =>
-    i === 0 ? `<th scope="row">${escapeHtml(text)}</th>` : `<td class="${columns[i].align}">${escapeHtml(text)}</td>`;
+    i === 0 ? `<th scope="row">${breakable(escapeHtml(text))}</th>` : `<td class="${columns[i].align}">${escapeHtml(text)}</td>`;
   const body = rows.map((row) => `<tr>${row.map(cell).join('')}</tr>`).join('\n');
   return `<table>\n<thead><tr>${head}</tr></thead>\n<tbody>\n${body}\n</tbody>\n</table>`;
 }

@@ -121,14 +121,20 @@ test('a class that names no operation is unknown, one that does is not', () => {
   expect(explained()).toMatchObject({ type: 'QNamed', op: 'linearWeightOnly', kernel: kernels.float32 });
 });
 
+test('as text, a note that many modules share comes once', () => {
+  const layers = Array.from({ length: 6 }, () => new nn.Linear(2, 2));
+  const text = String(explain(quantize(new nn.Sequential(...layers), { weights: 'qint8' })));
+  expect(text).toContain('until freeze() (0, 1, 2, 3 and 2 more)\n');
+});
+
 test('as text: a table, the notes, what fell back, the machine', () => {
   const model = quantize(new nn.Sequential(new nn.Linear(8, 4)), { weights: 'qint8' });
   fallbacks({ reset: true });
   const lines = String(explain(model)).split('\n');
   expect(lines[2]).toMatch(/^0 +QLinear +qint8 +none +no +no +float +float +linearWeightOnly +\w+$/);
   expect(lines.slice(3)).toEqual([
-    '0: the weight is quantized again in every forward until freeze()',
-    '0: not served by linearInt8: the input is float',
+    'the weight is quantized again in every forward until freeze() (0)',
+    'not served by linearInt8: the input is float (0)',
     'no op ran on dequantized values so far',
     deviceInfo().cpu,
   ]);
