@@ -12,9 +12,8 @@ export interface Trial {
   readonly name: string;
   /** Class of the quantized module. */
   readonly type: string;
-  /** Names of the qtypes; 'none' is float. */
-  readonly weights: string;
-  readonly activations: string;
+  /** What it was quantized to, as a map has it. */
+  readonly qtypes: QuantizationMap[string];
   /** What the metric gave. */
   readonly metric: number;
   /** How much worse that is than the float model; below 0 where it is better, Infinity where it is not a number. */
@@ -27,10 +26,24 @@ export interface Trial {
 export type Goal = 'minimize' | 'maximize';
 
 const title = ({ name, type }: Trial): string => (name === '' ? `(${type})` : name);
-/** The qtypes of a trial in short. */
-function kind({ weights, activations }: Trial): string {
+
+/** The qtypes of weights and of activations; a map may say more of these than their usual type. */
+function namesOf({ qtypes: { weights, ...others } }: Trial): { weights: string; activations: string } {
+  const [first = 'none'] = Object.values(others).filter((name) => name !== 'none');
+  return { weights, activations: first };
+}
+
+/** The same in short. */
+function kind(trial: Trial): string {
+  const { weights, activations } = namesOf(trial);
   if (activations === 'none') return weights;
   return weights === 'none' ? `activations ${activations}` : `${weights} x ${activations}`;
+}
+
+/** Whether two entries of maps say the same. */
+function sameQTypes(a: QuantizationMap[string], b: QuantizationMap[string]): boolean {
+  const text = (entry: QuantizationMap[string]) => JSON.stringify(Object.entries(entry).sort());
+  return text(a) === text(b);
 }
 
 /** What `sensitivity` measured. */
@@ -55,12 +68,12 @@ export class Sensitivity extends Report {
   estimate(map: QuantizationMap): { bytes: number; loss: number } {
     let saved = 0;
     let loss = 0;
-    for (const [name, { weights, activations }] of Object.entries(map)) {
-      const trial = this.trials.find((one) => one.name === name && one.weights === weights && one.activations === activations);
+    for (const [name, qtypes] of Object.entries(map)) {
+      const trial = this.trials.find((one) => one.name === name && sameQTypes(one.qtypes, qtypes));
       if (!trial) {
         throw new QuantoError(
           'INVALID_ARGUMENT',
-          `[estimate] expected a module and qtypes that were tried but got '${name}' with weights ${weights} and activations ${activations}`,
+          `[estimate] expected a module and qtypes that were tried but got '${name}' with ${JSON.stringify(qtypes)}`,
         );
       }
       saved += trial.savedBytes;
@@ -86,8 +99,8 @@ export class Sensitivity extends Report {
       ],
       rows: this.worstFirst().map((trial) => [
         title(trial),
-        trial.weights,
-        trial.activations,
+        namesOf(trial).weights,
+        namesOf(trial).activations,
         trial.metric.toPrecision(6),
         significant(trial.loss),
         bytes(trial.savedBytes),

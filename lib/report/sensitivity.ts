@@ -107,15 +107,15 @@ export async function sensitivity<M extends AnyModule>(
       '[sensitivity] expected a float model but got a quantized one; pass a clone made before quantize()',
     );
   }
-  const plan: [string, QuantizationMap[string]][] = [];
+  const plan = new Map<string, readonly [string, QuantizationMap[string]]>();
   for (const qtype of Array.isArray(weights) ? (weights as readonly (QType | string | null)[]) : [weights as QType | string | null]) {
     // A name is checked before the first trial, which may be long.
     const checked = qtype === null ? null : toQType(qtype);
     const found = Object.entries(await withCopy(model, { ...others, weights: checked, activations }, quantizationMap));
     // A module without a weight is the same for each qtype of weights.
-    plan.push(...found.filter(([name, entry]) => !plan.some(([known, other]) => known === name && other.weights === entry.weights)));
+    for (const entry of found) plan.set(JSON.stringify(entry), entry);
   }
-  if (plan.length === 0) {
+  if (plan.size === 0) {
     throw new QuantoError('INVALID_ARGUMENT', '[sensitivity] found no module to quantize; see include, exclude and registerQModule');
   }
   const floatBytes = bytesOf(model);
@@ -124,18 +124,18 @@ export async function sensitivity<M extends AnyModule>(
     throw new QuantoError('INVALID_ARGUMENT', `[sensitivity] expected a finite metric of the float model but got ${baseline}`);
   }
   const trials: Trial[] = [];
-  for (const [name, entry] of plan) {
-    const map: QuantizationMap = Object.assign(Object.create(null) as QuantizationMap, { [name]: entry });
+  for (const [name, qtypes] of plan.values()) {
+    const map: QuantizationMap = Object.assign(Object.create(null) as QuantizationMap, { [name]: qtypes });
     const trial = await withCopy(model, { ...others, weights: map }, async (copy) => {
-      if (entry.activations !== 'none') await calibrate(copy, samples);
+      if (qtypes.activations !== 'none') await calibrate(copy, samples);
       freeze(copy);
       const value = await measure(copy, metric);
       const loss = Number.isNaN(value) ? Infinity : sign * (value - baseline);
       const type = copy.getSubmodule(name).constructor.name;
-      return { name, type, ...entry, metric: value, loss, savedBytes: floatBytes - bytesOf(copy) };
+      return { name, type, qtypes, metric: value, loss, savedBytes: floatBytes - bytesOf(copy) };
     });
     trials.push(trial);
-    onProgress?.({ done: trials.length, total: plan.length, trial });
+    onProgress?.({ done: trials.length, total: plan.size, trial });
   }
   return new Sensitivity(baseline, goal, floatBytes, trials);
 }

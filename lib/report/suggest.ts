@@ -76,13 +76,13 @@ class Plan {
 
   get map(): QuantizationMap {
     const map = Object.create(null) as QuantizationMap;
-    for (const [name, choice] of this.choices) if (choice) map[name] = { weights: choice.weights, activations: choice.activations };
+    for (const [name, choice] of this.choices) if (choice) map[name] = choice.qtypes;
     return map;
   }
 }
 
 /**
- * The qtype of each module that meets a budget, in the form that `quantize(model, { weights: map })` takes. Greedy, from the float model:
+ * The qtype of each module that meets a budget, in the form that `quantize(model, { weights: map })` takes, with the other options of the trials. Greedy, from the float model:
  * step by step the module and qtype that lose least for each byte that they save (a gain counts as no loss). With `maxBytes` until the
  * model is small enough, after which modules get back what is not needed; with `maxLoss` as long as the sum of the losses fits.
  * `sensitivity.estimate(map)` tells what the map is expected to give.

@@ -4,8 +4,7 @@ import { codeOf } from '../harness/errors';
 const trial = (changes: Partial<Trial>): Trial => ({
   name: 'a',
   type: 'QLinear',
-  weights: 'qint8',
-  activations: 'none',
+  qtypes: { weights: 'qint8', activations: 'none' },
   metric: 6,
   loss: 1,
   savedBytes: 3000,
@@ -14,9 +13,9 @@ const trial = (changes: Partial<Trial>): Trial => ({
 
 const trials = [
   trial({ name: 'a', loss: 0.5, metric: 5.5 }),
-  trial({ name: '', weights: 'none', activations: 'qint8', loss: -0.25, metric: 4.75, savedBytes: -8 }),
-  trial({ name: 'a', weights: 'qint4', loss: 2, metric: 7 }),
-  trial({ name: '<b>', activations: 'qint8', loss: Infinity, metric: NaN }),
+  trial({ name: '', qtypes: { weights: 'none', activations: 'qint8' }, loss: -0.25, metric: 4.75, savedBytes: -8 }),
+  trial({ name: 'a', qtypes: { weights: 'qint4', activations: 'none' }, loss: 2, metric: 7 }),
+  trial({ name: '<b>', qtypes: { weights: 'qint8', activations: 'qint8' }, loss: Infinity, metric: NaN }),
 ];
 const result = new Sensitivity(5, 'minimize', 20_000, trials);
 

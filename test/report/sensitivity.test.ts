@@ -38,12 +38,12 @@ test('each trial is the float model with one module quantized', async () => {
   const result = await sensitivity(model, metric);
   expect(result).toMatchObject({ baseline: 0, goal: 'minimize', floatBytes: 4 * (8 * 16 + 16 + 16 * 12 + 12 + 12 * 4 + 4) });
   expect(result.trials.map(({ name }) => name)).toEqual(['fc1', 'fc2', 'fc3']);
-  for (const { name, type, weights, activations, metric: value, loss, savedBytes } of result.trials) {
+  for (const { name, type, qtypes, metric: value, loss, savedBytes } of result.trials) {
     const alone = model.clone().eval();
     quantize(alone, { weights: 'qint8', include: name });
     expect([value, loss]).toEqual([metric(alone), metric(alone)]);
     expect(value).toBeGreaterThan(0);
-    expect([type, weights, activations]).toEqual(['QLinear', 'qint8', 'none']);
+    expect([type, qtypes]).toEqual(['QLinear', { weights: 'qint8', activations: 'none' }]);
     // int8 codes, a scale for each output, and two scales of activations.
     const [outputs, inputs] = (alone as unknown as Record<string, nn.Linear>)[name].weight.shape;
     expect(savedBytes).toBe(4 * outputs * inputs - (outputs * inputs + 4 * outputs + 8));
@@ -58,7 +58,7 @@ test('several qtypes, and activations that are calibrated on the samples', async
     onProgress: (one: SensitivityProgress) => void progress.push(one),
   };
   const { trials } = await sensitivity(model, metric, samples, options);
-  expect(trials.map(({ name, weights, activations }) => [name, weights, activations])).toEqual(
+  expect(trials.map(({ name, qtypes }) => [name, qtypes.weights, qtypes.activations])).toEqual(
     ['qint8', 'qfloat8_e5m2'].flatMap((weights) => ['fc1', 'fc2', 'fc3'].map((name) => [name, weights, 'qint8'])),
   );
   expect(progress.map(({ done, total, trial }) => [done, total, trial])).toEqual(trials.map((trial, i) => [i + 1, 6, trial]));
@@ -75,7 +75,7 @@ test('a module without a weight is tried once', async () => {
   const normed = new nn.Sequential(new nn.LayerNorm([8]), new nn.Linear(8, 4));
   const options = { weights: ['qint8', 'qfloat8'], activations: 'qint8' };
   const { trials } = await sensitivity(normed, () => 1, samples, options);
-  expect(trials.map(({ name, weights }) => `${name} ${weights}`)).toEqual(['0 none', '1 qint8', '1 qfloat8_e4m3fn']);
+  expect(trials.map(({ name, qtypes }) => `${name} ${qtypes.weights}`)).toEqual(['0 none', '1 qint8', '1 qfloat8_e4m3fn']);
 });
 
 test('the goal decides what a loss is, and NaN is an infinite one', async () => {

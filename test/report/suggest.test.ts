@@ -13,8 +13,7 @@ const sensitivityOf = (...rows: readonly Row[]) =>
     rows.map(([name, weights, loss, savedBytes]) => ({
       name,
       type: 'QLinear',
-      weights,
-      activations: 'none',
+      qtypes: { weights, activations: 'none' },
       metric: 5 + loss,
       loss,
       savedBytes,
