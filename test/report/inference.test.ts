@@ -2,6 +2,7 @@ import { calibration, enableGrad, isGradEnabled, memory, nn, noGrad, ones, quant
 import { calibrations } from '../../lib/quantize/calibration-scope';
 import { callForward, float32Copy, inferring, observing, outputTensors } from '../../lib/report/inference';
 import { codeOf, errorOf } from '../harness/errors';
+import { collectGarbage } from '../harness/garbage';
 
 const modes = (model: nn.Module) => model.modules().map(({ training }) => training);
 
@@ -26,8 +27,9 @@ describe('inferring', () => {
     open.end();
   });
 
-  test('frees what is not returned', () => {
+  test('frees what is not returned', async () => {
     const src = ones([8, 8]);
+    await collectGarbage();
     const { tensors } = memory();
     const result = inferring([], () => src.add(1).mul(2));
     expect(memory().tensors).toBe(tensors + 1);
@@ -55,9 +57,10 @@ describe('observing', () => {
     expect(Object.hasOwn(layer, 'forward')).toBe(false);
   });
 
-  test('lets tidy free what the modules made', () => {
+  test('lets tidy free what the modules made', async () => {
     const model = new nn.Sequential(new nn.Linear(2, 3), new nn.ReLU());
     const src = ones([4, 2]);
+    await collectGarbage();
     const { tensors } = memory();
     noGrad(() => tidy(() => void observing([{ module: model[0], see: () => undefined }], () => callForward(model, [src]))));
     expect(memory().tensors).toBe(tensors);

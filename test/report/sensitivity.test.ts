@@ -18,6 +18,7 @@ import {
   type Tensor,
 } from '../../lib';
 import { coded } from '../harness/errors';
+import { collectGarbage } from '../harness/garbage';
 import { Mlp } from '../harness/mlp';
 
 let model: Mlp;
@@ -130,6 +131,7 @@ test('the model stays as it was, and the copies are freed', async () => {
   const before = JSON.stringify(Object.entries(model.stateDict()).map(([name, tensor]) => [name, tensor.tolist()]));
   const run = () => sensitivity(model, () => 1, samples, { activations: 'qint8' });
   await calibration(run);
+  await collectGarbage();
   const { tensors } = memory();
   await run();
   expect(memory().tensors).toBeLessThanOrEqual(tensors);
