@@ -98,11 +98,12 @@ export class Comparison extends Report {
       series('alone', format, ({ alone }) => alone && of(alone)),
       series('accumulated', format, ({ accumulated }) => accumulated && of(accumulated)),
     ];
+    const isExact = modules.some(({ alone, accumulated }) => [alone, accumulated].some((side) => side?.sqnr === Infinity));
     const charts: Chart[] = [
       {
         title: 'Signal to quantization noise',
         axis: 'SQNR (dB)',
-        note: 'Longer is better; 6 dB are about one bit. The worst module comes first.',
+        note: `Longer is better; 6 dB are about one bit. The worst module comes first.${isExact ? ' ∞, where nothing differs, has no bar.' : ''}`,
         labels,
         series: pair(
           (value) => `${decibels(value)} dB`,

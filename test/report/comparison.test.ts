@@ -37,7 +37,13 @@ test('the data keep the order of the model', () => {
 /** The charts that a page gives to its script. */
 function chartsOf(comparison: Comparison) {
   const [, json] = /<script type="application\/json" id="charts">(.*?)<\/script>/.exec(comparison.html())!;
-  return JSON.parse(json) as { title: string; axis: string; labels: string[]; series: { values: (number | null)[]; texts: string[] }[] }[];
+  return JSON.parse(json) as {
+    title: string;
+    axis: string;
+    note: string;
+    labels: string[];
+    series: { values: (number | null)[]; texts: string[] }[];
+  }[];
 }
 
 test('the plots have units, the order of the table, and text for what cannot be drawn', () => {
@@ -51,6 +57,7 @@ test('the plots have units, the order of the table, and text for what cannot be 
   expect(sqnr.labels).toEqual(['worst', 'bad', 'good', '(QLinear)', 'unused']);
   expect(sqnr.series[0].values).toEqual([null, 20, 60, null, null]);
   expect(sqnr.series[0].texts).toEqual(['NaN dB', '20.00 dB', '60.00 dB', '∞ dB', 'not measured']);
+  expect(sqnr.note).toContain('∞, where nothing differs, has no bar.');
   // A logarithmic axis has no 0.
   expect(direction.series[0].values[3]).toBeNull();
   expect(direction.series[0].texts[3]).toBe('0');
