@@ -53,6 +53,9 @@ struct Window {
   int64_t groups;
 };
 
+// What follows a layer in the same call.
+enum class Activation : int32_t { none, relu, gelu, geluTanh, silu };
+
 // Update rules as PyTorch states them; `first` marks the step that initializes the state.
 struct SgdStep {
   double learningRate, momentum, dampening, weightDecay;
@@ -88,6 +91,8 @@ struct Backend {
   Status (*copyToHost)(Queue* queue, void* host, const void* device, size_t bytes);
   // Bytes of the packed form of an int8 weight [rows, columns]; null where the device packs nothing.
   size_t (*packedBytes)(int64_t rows, int64_t columns);
+  // The same for the weight of a convolution [outChannels, inChannels of a group, ...taps].
+  size_t (*packedConvBytes)(int64_t outChannels, int64_t inChannels, int64_t taps);
 
 #define KERNEL(name, parameters) Status(*name) parameters;
 #include "kernels.def"

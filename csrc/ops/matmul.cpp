@@ -1,5 +1,6 @@
 #include "matmul.h"
 
+#include "conv_fused.h"
 #include "shape.h"
 
 namespace quanto::ops {
@@ -128,7 +129,8 @@ Tensor linearInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weigh
 
 Tensor packWeight(const Tensor& src) {
   requireDType("packWeight", "weight", src, DType::int8);
-  if (src.ndim() != 2) fail(ErrorCode::SHAPE_MISMATCH, "[packWeight] expected [out, in] but got ", src.shape().str());
+  if (src.ndim() == 4) return packConvWeight(src);
+  if (src.ndim() != 2) fail(ErrorCode::SHAPE_MISMATCH, "[packWeight] expected [out, in] or [O, C / groups, kh, kw] but got ", src.shape().str());
   // A device that packs nothing keeps the row-major form, which its kernels read as well.
   if (src.packed() || !src.device().backend.packedBytes) return src;
   const int64_t bytes = static_cast<int64_t>(src.device().backend.packedBytes(src.dim(0), src.dim(1)));
@@ -139,6 +141,7 @@ Tensor packWeight(const Tensor& src) {
 
 Tensor unpackWeight(const Tensor& src) {
   if (!src.packed()) return src;
+  if (src.ndim() == 4) return unpackConvWeight(src);
   const Tensor dst = empty(src.shape(), DType::int8, src.device());
   launch<&Backend::unpackWeight>("unpackWeight", bytesCost(2 * dst.bytes()), in(src), out(dst));
   return dst;

@@ -120,6 +120,10 @@ export const kernels = [
   'rmsNorm',
   'rmsNormBackward',
   'conv2d',
+  'conv2dFused',
+  'conv2dInt8',
+  'packConvWeight',
+  'unpackConvWeight',
   'conv2dBackwardInput',
   'conv2dBackwardWeight',
   'maxPool2d',
@@ -218,6 +222,42 @@ export interface Native {
     dilation: readonly number[],
     groups: number,
   ) => NativeTensor;
+  readonly conv2dFused: (
+    src: NativeTensor,
+    weight: NativeTensor,
+    bias: NativeTensor | null,
+    normScale: NativeTensor | null,
+    normShift: NativeTensor | null,
+    addend: NativeTensor | null,
+    stride: readonly number[],
+    padding: readonly number[],
+    dilation: readonly number[],
+    groups: number,
+    activation: number,
+  ) => NativeTensor;
+  readonly conv2dInt8: (
+    src: NativeTensor,
+    srcScale: NativeTensor,
+    weight: NativeTensor,
+    scale: NativeTensor,
+    bias: NativeTensor | null,
+    normScale: NativeTensor | null,
+    normShift: NativeTensor | null,
+    addend: NativeTensor | null,
+    outScale: NativeTensor | null,
+    stride: readonly number[],
+    padding: readonly number[],
+    dilation: readonly number[],
+    groups: number,
+    activation: number,
+  ) => NativeTensor;
+  readonly batchNormAffine: (
+    mean: NativeTensor,
+    variance: NativeTensor,
+    weight: NativeTensor | null,
+    bias: NativeTensor | null,
+    eps: number,
+  ) => NativeTensor[];
   readonly conv2dBackwardInput: (
     dout: NativeTensor,
     weight: NativeTensor,

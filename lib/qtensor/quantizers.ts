@@ -134,9 +134,9 @@ export function quantizeActivation(src: Tensor, options: { qtype: QType | string
   return apply(quantizeOp, [src, options.scale], { qtype, axis: null }) as QTensor;
 }
 
-/** @internal The weight with its codes in the form that the device's GEMM streams; other weights come back as they are. */
+/** @internal The weight of a linear layer or a convolution with its codes in the form that the device's kernels stream; others as they are. */
 export function packForGemm(weight: QTensor): QTensor {
-  if (weight.qtype.dtype !== 'int8' || weight.ndim !== 2 || weight.axis === -1) return weight;
+  if (weight.qtype.dtype !== 'int8' || (weight.ndim !== 2 && weight.ndim !== 4) || weight.axis === -1) return weight;
   return weight.mapParts((part, name) =>
     name === 'codes' ? Tensor.fromNative(native.packWeight(raw.contiguous(part).native)) : part.share(),
   );

@@ -2,6 +2,7 @@
 // counted. The rows follow Quanto's table for activations and weights; where it is wrong, the row is right and says so.
 import { native } from '../native';
 import type { BinaryAttributes } from '../ops/binary';
+import { type ConvAttributes, type ConvSteps, nativeSteps } from '../ops/conv';
 import * as raw from '../ops/raw';
 import { isDType } from '../tensor/dtype';
 import { type AnyOp, type Op, type Result, setQuantizedDispatch } from '../tensor/op';
@@ -151,10 +152,15 @@ const integerMatmul: Rule = ({ inputs }) => {
   return raw.cast(raw.mul(sums, scale), a.dtype);
 };
 
+/** A weight of int8 codes with one scale, or one for each output. */
+export function isInt8Weight(weight: Tensor): weight is QBytesTensor {
+  return weight instanceof QBytesTensor && isInt8(weight) && weight.axis !== -1;
+}
+
 /** Linear layers: integers on both sides, or an int8 weight under float activations. */
 const quantizedLinear: Rule = ({ inputs }) => {
   const [src, weight, bias] = inputs as readonly [Tensor, Tensor, Tensor | undefined];
-  if (!(weight instanceof QBytesTensor) || !isInt8(weight) || weight.axis === -1 || bias?.isQuantized) return null;
+  if (!isInt8Weight(weight) || bias?.isQuantized) return null;
   const { codes, scale } = weight.stored;
   const biasHandle = bias?.native ?? null;
   if (src instanceof QTensor) {
@@ -166,6 +172,46 @@ const quantizedLinear: Rule = ({ inputs }) => {
   // Float sums depend on the order of the codes, so row-major ones are packed here: freezing a layer changes no bit of its output.
   using packed = Tensor.fromNative(native.packWeight(codes.native));
   return Tensor.fromNative(native.linearWeightOnly(src.native, packed.native, scale.native, biasHandle));
+};
+
+/** What a convolution of integers needs to know beside its operands. */
+interface IntegerConv extends ConvAttributes {
+  /** Of the input's codes; float inputs are quantized with it. */
+  readonly srcScale: Tensor;
+  readonly steps?: ConvSteps;
+  /** Where the result is to be int8 codes. */
+  readonly outScale?: Tensor;
+}
+
+/** @internal Exact sums of codes: `src` is int8, or floats to be quantized. The result is in the dtype of the weight's scale, or int8. */
+export function convolveIntegers(src: Tensor, weight: QBytesTensor, bias: Tensor | null, conv: IntegerConv): Tensor {
+  const { codes, scale } = weight.stored;
+  const { operands, activation } = nativeSteps(conv.steps ?? {});
+  return Tensor.fromNative(
+    native.conv2dInt8(
+      src.native,
+      conv.srcScale.native,
+      codes.native,
+      scale.native,
+      bias?.native ?? null,
+      ...operands,
+      conv.outScale?.native ?? null,
+      conv.stride,
+      conv.padding,
+      conv.dilation,
+      conv.groups,
+      activation,
+    ),
+  );
+}
+
+/** Convolutions of integers by integers. The original's run on dequantized values, to which this is equal up to float rounding. */
+const integerConv: Rule = ({ inputs, attributes }) => {
+  const [src, weight, bias] = inputs as readonly [Tensor, Tensor, Tensor | undefined];
+  const quantized = activation(src);
+  if (!quantized || !isInt8(quantized) || !isInt8Weight(weight) || bias?.isQuantized || quantized.dtype !== weight.dtype) return null;
+  consume(quantized);
+  return convolveIntegers(quantized.codes, weight, bias ?? null, { ...(attributes as ConvAttributes), srcScale: quantized.scale });
 };
 
 const rules: Readonly<Record<string, Rule>> = {
@@ -202,6 +248,7 @@ const rules: Readonly<Record<string, Rule>> = {
   bmm: integerMatmul,
   matmul: integerMatmul,
   linear: quantizedLinear,
+  conv2d: integerConv,
 };
 
 /** Names of the ops that have a rule. */

@@ -100,8 +100,8 @@ async function readMap(directory: string): Promise<QuantizationMap> {
   const isQType = (name: unknown) => name === 'none' || (typeof name === 'string' && name in qtypes);
   const isEntry = (entry: unknown) => {
     if (typeof entry !== 'object' || entry === null) return false;
-    const { weights, activations } = entry as Record<string, unknown>;
-    return isQType(weights) && isQType(activations);
+    const { weights, activations, inputs = 'none' } = entry as Record<string, unknown>;
+    return isQType(weights) && isQType(activations) && isQType(inputs);
   };
   const wrong = entries?.find(([, entry]) => !isEntry(entry));
   if (!entries || wrong) {

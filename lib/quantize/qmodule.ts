@@ -27,6 +27,8 @@ export interface QuantizationConfig {
   readonly activations: QType | null;
   /** What computes the scales of the weight; null for the default. */
   readonly optimizer: ScaleOptimizer | null;
+  /** Whether convolutions quantize their inputs. */
+  readonly integerConvs?: boolean;
 }
 
 /** The two sides of a module that activations cross. */

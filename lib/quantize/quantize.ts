@@ -12,6 +12,11 @@ export interface QuantizeOptions {
   weights?: QType | string | QuantizationMap | null;
   /** What activations become, once they are calibrated. Left out: they stay in float. */
   activations?: QType | string | null;
+  /**
+   * Whether convolutions quantize their inputs to the type of the activations, and so compute in integers: several times faster on a CPU.
+   * Default false: Quanto's convolutions compute in float, on inputs as they come. Ignored where `weights` is a map, which says it itself.
+   */
+  integerConvs?: boolean;
   /** What computes the scales of weights; the largest magnitude by default. */
   optimizer?: ScaleOptimizer;
   /** Names of the modules to quantize, with `*`, `?` and `[...]`; all by default. */
@@ -36,16 +41,17 @@ function isMap(weights: QuantizeOptions['weights']): weights is QuantizationMap 
 
 /** What becomes of the module of a name; null leaves it. */
 function planner(options: QuantizeOptions): (name: string) => QuantizationConfig | null {
-  const { weights, activations, optimizer = null, include, exclude } = options;
+  const { weights, activations, integerConvs = false, optimizer = null, include, exclude } = options;
   const chosen = nameFilter(include, exclude);
   if (isMap(weights)) {
     const configs = new Map<string, QuantizationConfig>();
     for (const [name, entry] of Object.entries(weights)) {
-      configs.set(name, { weights: optionalQType(entry.weights), activations: optionalQType(entry.activations), optimizer });
+      const qtypes = { weights: optionalQType(entry.weights), activations: optionalQType(entry.activations) };
+      configs.set(name, { ...qtypes, optimizer, integerConvs: optionalQType(entry.inputs) !== null });
     }
     return (name) => (chosen(name) ? (configs.get(name) ?? null) : null);
   }
-  const config = { weights: optionalQType(weights), activations: optionalQType(activations), optimizer };
+  const config = { weights: optionalQType(weights), activations: optionalQType(activations), optimizer, integerConvs };
   if (!config.weights && !config.activations) {
     throw new QuantoError('INVALID_ARGUMENT', "[quantize] expected weights or activations; pass { weights: 'qint8' }, for example");
   }

@@ -1,0 +1,31 @@
+// Bytes are widened to 16 bits in pairs: vpmaddubsw would saturate, vpmaddwd is exact.
+#include <immintrin.h>
+
+#include "conv_tile_body.h"
+
+namespace quanto::cpu {
+namespace {
+
+struct FloatTraits {
+  static constexpr int kLanes = 8, kPerElement = 1, kRows = 4, kVectors = 3;
+  using Sum = Vectors<kLanes>::Float;
+  static Sum startOf(const int32_t*, int) { return Sum{}; }
+  static Sum weightOf(const uint32_t* weight) { return _mm256_set1_ps(*reinterpret_cast<const float*>(weight)); }
+  static Sum multiplyAdd(Sum sum, Sum weight, Sum values) { return _mm256_fmadd_ps(weight, values, sum); }
+};
+
+struct Int8Traits {
+  static constexpr int kLanes = 8, kPerElement = 2, kRows = 4, kVectors = 2;
+  using Sum = Vectors<kLanes>::Int;
+  static Sum startOf(const int32_t*, int) { return Sum{}; }
+  static Sum weightOf(const uint32_t* weight) { return broadcast<Sum>(static_cast<int32_t>(*weight)); }
+  static Sum multiplyAdd(Sum sum, Sum weight, Sum values) { return sum + (Sum)_mm256_madd_epi16((__m256i)values, (__m256i)weight); }
+};
+
+}  // namespace
+
+// 4 x 3 sums, 3 vectors of pixels and 1 of weights: all 16 registers.
+constinit const ConvKernel kConvFloatAvx2 = makeConvKernel<FloatTraits>("avx2");
+constinit const ConvKernel kConvInt8Avx2 = makeConvKernel<Int8Traits>("avx2");
+
+}  // namespace quanto::cpu

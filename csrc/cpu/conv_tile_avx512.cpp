@@ -1,0 +1,21 @@
+#include <immintrin.h>
+
+#include "conv_tile_body.h"
+
+namespace quanto::cpu {
+namespace {
+
+struct FloatTraits {
+  static constexpr int kLanes = 16, kPerElement = 1, kRows = 8, kVectors = 3;
+  using Sum = Vectors<kLanes>::Float;
+  static Sum startOf(const int32_t*, int) { return Sum{}; }
+  static Sum weightOf(const uint32_t* weight) { return _mm512_set1_ps(*reinterpret_cast<const float*>(weight)); }
+  static Sum multiplyAdd(Sum sum, Sum weight, Sum values) { return _mm512_fmadd_ps(weight, values, sum); }
+};
+
+}  // namespace
+
+// 8 x 3 sums, 3 vectors of pixels and 1 of weights: 28 of the 32 registers.
+constinit const ConvKernel kConvFloatAvx512 = makeConvKernel<FloatTraits>("avx512");
+
+}  // namespace quanto::cpu

@@ -1,0 +1,34 @@
+#include "conv_tile_body.h"
+
+namespace quanto::cpu {
+namespace {
+
+struct FloatTraits {
+  static constexpr int kLanes = 4, kPerElement = 1, kRows = 2, kVectors = 3;
+  using Sum = Vectors<kLanes>::Float;
+  static Sum startOf(const int32_t*, int) { return Sum{}; }
+  static Sum weightOf(const uint32_t* weight) {
+    float value;
+    __builtin_memcpy(&value, weight, sizeof value);
+    return broadcast<Sum>(value);
+  }
+  static Sum multiplyAdd(Sum sum, Sum weight, Sum values) { return sum + weight * values; }
+};
+
+struct Int8Traits {
+  static constexpr int kLanes = 4, kPerElement = 2, kRows = 2, kVectors = 2;
+  using Sum = Vectors<kLanes>::Int;
+  static Sum startOf(const int32_t*, int) { return Sum{}; }
+  static Sum weightOf(const uint32_t* weight) { return broadcast<Sum>(static_cast<int32_t>(*weight)); }
+  // The low and high halves of both, with their signs.
+  static Sum multiplyAdd(Sum sum, Sum weight, Sum values) {
+    return sum + (weight << 16 >> 16) * (values << 16 >> 16) + (weight >> 16) * (values >> 16);
+  }
+};
+
+}  // namespace
+
+constinit const ConvKernel kConvFloatRef = makeConvKernel<FloatTraits>("ref");
+constinit const ConvKernel kConvInt8Ref = makeConvKernel<Int8Traits>("ref");
+
+}  // namespace quanto::cpu
