@@ -94,7 +94,9 @@ void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, co
     const uint32_t* panel = weights + channel / kConvPanel * elements * kConvPanel + inPanel;
     for (int64_t piece = 0; piece < across.pieces; ++piece) {
       kernel.tile(static_cast<int>(rows), static_cast<int>(across.size(piece)),
-                  {elements, plan.offsets(), panel, start ? start + channel : nullptr, memory.pixels + across.begin(piece), channel}, finish);
+                  {elements, plan.offsets(), panel, start ? start + channel : nullptr, memory.pixels + across.begin(piece),
+                   plan.halved(), channel},
+                  finish);
     }
     channel += rows;
   }

@@ -12,11 +12,14 @@ namespace quanto::cpu {
 // Output channels whose weights lie side by side: [groups][kConvPanel] elements.
 constexpr int kConvPanel = 8;
 
-// Pixels side by side in a row of the output, one for each lane of a vector.
+// Pixels of the output, one for each lane of a vector: side by side in a row; or, where rows are short, those of two rows, one in each half
+// of the lanes.
 struct PixelVector {
   const uint32_t* source;  // of the first pixel's first tap; all lanes can be read
-  int32_t place;           // of the first pixel, in the output plane
-  int32_t count;           // of the pixels that exist
+  const uint32_t* second;  // of the second half, where halved
+  int32_t place;           // of the first pixel, in the output plane; a second row follows on the first
+  int32_t count;           // of the pixels that exist in each row
+  int32_t rows;            // 1 or 2
 };
 
 // What becomes of finished sums, in this order; each step rounds once, and null leaves it out.
@@ -39,6 +42,7 @@ struct ConvTile {
   const uint32_t* weights;  // of the first channel
   const int32_t* start;     // null, or what the integer sums of each channel start with
   const PixelVector* pixels;
+  bool halved;
   int64_t channel;  // the first one's place in the arrays and planes of ConvFinish
 };
 

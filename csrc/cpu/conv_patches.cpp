@@ -39,7 +39,9 @@ bool canPad(const ConvShape& shape) {
 
 PatchPlan::PatchPlan(const DirectConv& conv) : conv_(conv), shape_(conv.shape), byTaps_(conv.byTaps()) {
   const Window& w = shape_.window;
-  const int64_t padded = roundUp(shape_.outWidth, conv.kernel.lanes);
+  // What a row would be without vectors shared by two: it is as narrow as half a vector at most.
+  halved_ = canPad(shape_) && 2 * shape_.outWidth <= conv.kernel.lanes && 8 * shape_.outWidth > 3 * conv.kernel.lanes - 1;
+  const int64_t padded = roundUp(shape_.outWidth, halved_ ? conv.kernel.lanes / 2 : conv.kernel.lanes);
   unrolled_ = !byTaps_ && (!canPad(shape_) || 4 * shape_.outWidth < 3 * padded);
   zero_ = conv.kernel.perElement == 4 ? 0x80808080u : 0;
   slots_ = byTaps_ ? conv.columns() : std::min(w.stride[1], (w.kernel[1] - 1) * w.dilation[1] + 1);
@@ -67,7 +69,7 @@ bool PatchPlan::layOut(int64_t rows) {
   } else {
     blockStride_ = paddedRows(rows) * rowElements();
     patchElements_ = conv_.blocks() * blockStride_;
-    vectors_ = rows * divideUp(shape_.outWidth, lanes);
+    vectors_ = halved_ ? divideUp(rows, 2) : rows * divideUp(shape_.outWidth, lanes);
   }
   const int64_t imageRows = std::min(shape_.height, paddedRows(rows));
   if (byTaps_) {
@@ -99,12 +101,21 @@ bool PatchPlan::layOut(int64_t rows) {
 }
 
 int64_t PatchPlan::listPixels(int64_t rows, const uint32_t* patches, PixelVector* out) const {
-  const int64_t lanes = conv_.kernel.lanes, width = unrolled_ ? rows * shape_.outWidth : shape_.outWidth;
-  const int64_t rowStride = shape_.window.stride[0] * rowElements();
+  const int64_t lanes = conv_.kernel.lanes, rowStride = shape_.window.stride[0] * rowElements(), width = shape_.outWidth;
   PixelVector* next = out;
-  for (int64_t y = 0; y < (unrolled_ ? 1 : rows); ++y) {
-    for (int64_t x = 0; x < width; x += lanes) {
-      *next++ = {patches + y * rowStride + x, static_cast<int32_t>(y * width + x), static_cast<int32_t>(std::min(lanes, width - x))};
+  const auto add = [&](const uint32_t* source, const uint32_t* second, int64_t place, int64_t count) {
+    *next++ = {source, second ? second : source, static_cast<int32_t>(place), static_cast<int32_t>(count), second ? 2 : 1};
+  };
+  if (unrolled_) {
+    for (int64_t x = 0; x < rows * width; x += lanes) add(patches + x, nullptr, x, std::min(lanes, rows * width - x));
+  } else if (halved_) {
+    for (int64_t y = 0; y < rows; y += 2) {
+      const uint32_t* source = patches + y * rowStride;
+      add(source, y + 1 < rows ? source + rowStride : nullptr, y * width, width);
+    }
+  } else {
+    for (int64_t y = 0; y < rows; ++y) {
+      for (int64_t x = 0; x < width; x += lanes) add(patches + y * rowStride + x, nullptr, y * width + x, std::min(lanes, width - x));
     }
   }
   return next - out;

@@ -17,6 +17,7 @@ class PatchPlan {
   int64_t bandRows(int64_t bands) const;
   // Fixes the layout for bands of at most so many rows; false when out of memory. Other threads may use the plan while this one does.
   bool layOut(int64_t rows);
+  bool halved() const { return halved_; }
   // From a vector's source to each element of the patch of its first pixel.
   const int64_t* offsets() const { return offsets_; }
   // Elements of the two buffers, and vectors of pixels, of a band.
@@ -56,6 +57,7 @@ class PatchPlan {
   const DirectConv& conv_;
   const ConvShape& shape_;
   bool byTaps_, unrolled_;
+  bool halved_;  // two short rows of the output share a vector
   uint32_t zero_;  // an element of zeros
   // A padded row is cut into one part for each phase of the stride, or for each column of taps.
   int64_t slots_, pitch_;

@@ -11,6 +11,9 @@ struct FloatTraits {
   using Sum = Vectors<kLanes>::Float;
   static Sum startOf(const int32_t*, int) { return Sum{}; }
   static Sum weightOf(const uint32_t* weight) { return _mm256_set1_ps(*reinterpret_cast<const float*>(weight)); }
+  static Sum join(const uint32_t* low, const uint32_t* high) {
+    return _mm256_loadu2_m128(reinterpret_cast<const float*>(high), reinterpret_cast<const float*>(low));
+  }
   static Sum multiplyAdd(Sum sum, Sum weight, Sum values) { return _mm256_fmadd_ps(weight, values, sum); }
 };
 
@@ -19,6 +22,9 @@ struct Int8Traits {
   using Sum = Vectors<kLanes>::Int;
   static Sum startOf(const int32_t*, int) { return Sum{}; }
   static Sum weightOf(const uint32_t* weight) { return broadcast<Sum>(static_cast<int32_t>(*weight)); }
+  static Sum join(const uint32_t* low, const uint32_t* high) {
+    return (Sum)_mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(high), reinterpret_cast<const __m128i*>(low));
+  }
   static Sum multiplyAdd(Sum sum, Sum weight, Sum values) { return sum + (Sum)_mm256_madd_epi16((__m256i)values, (__m256i)weight); }
 };
 

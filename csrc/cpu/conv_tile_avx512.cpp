@@ -10,6 +10,10 @@ struct FloatTraits {
   using Sum = Vectors<kLanes>::Float;
   static Sum startOf(const int32_t*, int) { return Sum{}; }
   static Sum weightOf(const uint32_t* weight) { return _mm512_set1_ps(*reinterpret_cast<const float*>(weight)); }
+  static Sum join(const uint32_t* low, const uint32_t* high) {
+    const auto* second = reinterpret_cast<const float*>(high);
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(reinterpret_cast<const float*>(low))), _mm256_loadu_ps(second), 1);
+  }
   static Sum multiplyAdd(Sum sum, Sum weight, Sum values) { return _mm512_fmadd_ps(weight, values, sum); }
 };
 

@@ -10,6 +10,9 @@ struct Int8Traits {
   using Sum = Vectors<kLanes>::Int;
   static Sum startOf(const int32_t* start, int row) { return broadcast<Sum>(start[row]); }
   static Sum weightOf(const uint32_t* weight) { return broadcast<Sum>(static_cast<int32_t>(*weight)); }
+  static Sum join(const uint32_t* low, const uint32_t* high) {
+    return (Sum)_mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(high), reinterpret_cast<const __m128i*>(low));
+  }
   static Sum multiplyAdd(Sum sum, Sum weight, Sum values) {
     return (Sum)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)values, (__m256i)weight);
   }

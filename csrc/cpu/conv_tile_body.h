@@ -16,7 +16,8 @@ struct Vectors {
 
 template <class Vector, class Scalar>
 inline __attribute__((always_inline)) Vector broadcast(Scalar value) {
-  return Vector{} + value;
+  // -0 is the number that changes nothing when added.
+  return value - Vector{};
 }
 
 template <class Vector>
@@ -39,7 +40,8 @@ inline __attribute__((always_inline)) typename Vectors<lanes>::Int encodeLanes(t
   return __builtin_convertvector((q + shift) - shift, typename Vectors<lanes>::Int);
 }
 
-// Sum is the vector of sums, float or int32, as `Traits` says with perElement and multiplyAdd(sum, weight, pixels).
+// `Traits` says how large tiles are, what a vector of sums is, what it starts with, how a weight and two half vectors of pixels are loaded,
+// and how a weight times pixels is added.
 template <class Traits>
 struct ConvLoops {
   static constexpr int kLanes = Traits::kLanes;
@@ -51,10 +53,12 @@ struct ConvLoops {
   static Float toFloat(Float sums) { return sums; }
   static Float toFloat(Int sums) { return __builtin_convertvector(sums, Float); }
 
-  static void storeLanes(Float value, int64_t count, float* to) {
-    if (count == kLanes) __builtin_memcpy(to, &value, sizeof value);
-    else
-      for (int64_t i = 0; i < count; ++i) to[i] = value[i];
+  // The lanes of pixels that exist, as they stand in memory: body(lane, offset from the first pixel).
+  template <class Body>
+  static void forEachPixel(const PixelVector& pixels, Body&& body) {
+    for (int row = 0; row < pixels.rows; ++row) {
+      for (int i = 0; i < pixels.count; ++i) body(row * (kLanes / 2) + i, row * pixels.count + i);
+    }
   }
 
   static void finishRow(int vectors, const Sum* sums, const PixelVector* pixels, int64_t channel, const ConvFinish& finish) {
@@ -64,38 +68,41 @@ struct ConvLoops {
     const Float normShift = broadcast<Float>(finish.normScale ? finish.normShift[channel] : 0.0f);
     const Float codeScale = broadcast<Float>(finish.codeScale);
     for (int v = 0; v < vectors; ++v) {
-      const int64_t count = pixels[v].count, place = channel * finish.planeStride + pixels[v].place;
+      const PixelVector& at = pixels[v];
+      const bool full = at.rows * at.count == kLanes;
+      const int64_t place = channel * finish.planeStride + at.place;
       Float value = toFloat(sums[v]);
       if (finish.scale) value = value * scale;
       if (finish.bias) value = value + bias;
       if (finish.normScale) value = value * normScale + normShift;
       if (finish.addend) {
         Float addend{};
-        if (count == kLanes) addend = load<Float>(finish.addend + place);
-        else
-          for (int64_t i = 0; i < count; ++i) addend[i] = finish.addend[place + i];
+        if (full) addend = load<Float>(finish.addend + place);
+        else forEachPixel(at, [&](int lane, int offset) { addend[lane] = finish.addend[place + offset]; });
         value = value + addend;
       }
       // NaN stays.
       if (finish.relu) value = value <= Float{} ? Float{} : value;
       if (finish.out) {
-        storeLanes(value, count, finish.out + place);
+        if (full) __builtin_memcpy(finish.out + place, &value, sizeof value);
+        else forEachPixel(at, [&](int lane, int offset) { finish.out[place + offset] = value[lane]; });
       } else {
-        const Int codes = encodeLanes<kLanes>(value, codeScale);
-        const Codes narrow = __builtin_convertvector(codes, Codes);
-        int8_t* to = finish.codes + place;
-        if (count == kLanes) __builtin_memcpy(to, &narrow, sizeof narrow);
-        else
-          for (int64_t i = 0; i < count; ++i) to[i] = narrow[i];
+        const Codes codes = __builtin_convertvector(encodeLanes<kLanes>(value, codeScale), Codes);
+        if (full) __builtin_memcpy(finish.codes + place, &codes, sizeof codes);
+        else forEachPixel(at, [&](int lane, int offset) { finish.codes[place + offset] = codes[lane]; });
       }
     }
   }
 
-  template <int rows, int vectors>
+  template <int rows, int vectors, bool halved>
   static void tileOf(const ConvTile& tile, const ConvFinish& finish) {
     Sum sums[rows][vectors];
     const uint32_t* sources[vectors];
-    for (int v = 0; v < vectors; ++v) sources[v] = tile.pixels[v].source;
+    int64_t seconds[vectors];
+    for (int v = 0; v < vectors; ++v) {
+      sources[v] = tile.pixels[v].source;
+      if constexpr (halved) seconds[v] = tile.pixels[v].second - tile.pixels[v].source;
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 4
@@ -106,7 +113,11 @@ struct ConvLoops {
       const int64_t offset = tile.offsets[group];
       Sum values[vectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) values[v] = load<Sum>(sources[v] + offset);
+      for (int v = 0; v < vectors; ++v) {
+        const uint32_t* from = sources[v] + offset;
+        if constexpr (halved) values[v] = Traits::join(from, from + seconds[v]);
+        else values[v] = load<Sum>(from);
+      }
 #pragma GCC unroll 8
       for (int i = 0; i < rows; ++i) {
         const Sum weight = Traits::weightOf(weights + i);
@@ -114,28 +125,39 @@ struct ConvLoops {
         for (int v = 0; v < vectors; ++v) sums[i][v] = Traits::multiplyAdd(sums[i][v], weight, values[v]);
       }
     }
-    for (int i = 0; i < rows; ++i) finishRow(vectors, sums[i], tile.pixels, tile.channel + i, finish);
+    // A copy, so that the sums above stay in registers.
+    Sum finished[rows][vectors];
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) finished[i][v] = sums[i][v];
+    }
+    for (int i = 0; i < rows; ++i) finishRow(vectors, finished[i], tile.pixels, tile.channel + i, finish);
   }
 
   using Tile = void (*)(const ConvTile&, const ConvFinish&);
-  template <int vectors>
+  template <int vectors, bool halved>
   static void runRows(int rows, const ConvTile& tile, const ConvFinish& finish) {
     // Sizes past the largest tile are never asked for.
     constexpr int kRows = Traits::kRows;
     static constexpr Tile kTiles[kConvPanel] = {
-        tileOf<1, vectors>,
-        tileOf<2, vectors>,
-        tileOf<kRows < 3 ? 1 : 3, vectors>,
-        tileOf<kRows < 4 ? 1 : 4, vectors>,
-        tileOf<kRows < 5 ? 1 : 5, vectors>,
-        tileOf<kRows < 6 ? 1 : 6, vectors>,
-        tileOf<kRows < 7 ? 1 : 7, vectors>,
-        tileOf<kRows < 8 ? 1 : 8, vectors>,
+        tileOf<1, vectors, halved>,
+        tileOf<2, vectors, halved>,
+        tileOf<kRows < 3 ? 1 : 3, vectors, halved>,
+        tileOf<kRows < 4 ? 1 : 4, vectors, halved>,
+        tileOf<kRows < 5 ? 1 : 5, vectors, halved>,
+        tileOf<kRows < 6 ? 1 : 6, vectors, halved>,
+        tileOf<kRows < 7 ? 1 : 7, vectors, halved>,
+        tileOf<kRows < 8 ? 1 : 8, vectors, halved>,
     };
     kTiles[rows - 1](tile, finish);
   }
+  template <bool halved>
+  static void runVectors(int rows, int vectors, const ConvTile& tile, const ConvFinish& finish) {
+    (vectors == 1 ? runRows<1, halved> : vectors == 2 ? runRows<2, halved> : runRows<Traits::kVectors, halved>)(rows, tile, finish);
+  }
   static void run(int rows, int vectors, const ConvTile& tile, const ConvFinish& finish) {
-    (vectors == 1 ? runRows<1> : vectors == 2 ? runRows<2> : runRows<Traits::kVectors>)(rows, tile, finish);
+    (tile.halved ? runVectors<true> : runVectors<false>)(rows, vectors, tile, finish);
   }
 
   // Codes as they stand in an element.

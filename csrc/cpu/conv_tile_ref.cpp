@@ -3,6 +3,12 @@
 namespace quanto::cpu {
 namespace {
 
+template <class Sum>
+Sum joinHalves(const uint32_t* low, const uint32_t* high) {
+  const uint32_t both[] = {low[0], low[1], high[0], high[1]};
+  return load<Sum>(both);
+}
+
 struct FloatTraits {
   static constexpr int kLanes = 4, kPerElement = 1, kRows = 2, kVectors = 3;
   using Sum = Vectors<kLanes>::Float;
@@ -12,6 +18,7 @@ struct FloatTraits {
     __builtin_memcpy(&value, weight, sizeof value);
     return broadcast<Sum>(value);
   }
+  static Sum join(const uint32_t* low, const uint32_t* high) { return joinHalves<Sum>(low, high); }
   static Sum multiplyAdd(Sum sum, Sum weight, Sum values) { return sum + weight * values; }
 };
 
@@ -20,6 +27,7 @@ struct Int8Traits {
   using Sum = Vectors<kLanes>::Int;
   static Sum startOf(const int32_t*, int) { return Sum{}; }
   static Sum weightOf(const uint32_t* weight) { return broadcast<Sum>(static_cast<int32_t>(*weight)); }
+  static Sum join(const uint32_t* low, const uint32_t* high) { return joinHalves<Sum>(low, high); }
   // The low and high halves of both, with their signs.
   static Sum multiplyAdd(Sum sum, Sum weight, Sum values) {
     return sum + (weight << 16 >> 16) * (values << 16 >> 16) + (weight >> 16) * (values >> 16);

@@ -11,6 +11,10 @@ struct Int8Traits {
   using Sum = Vectors<kLanes>::Int;
   static Sum startOf(const int32_t* start, int row) { return broadcast<Sum>(start[row]); }
   static Sum weightOf(const uint32_t* weight) { return broadcast<Sum>(static_cast<int32_t>(*weight)); }
+  static Sum join(const uint32_t* low, const uint32_t* high) {
+    const __m512i first = _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(low)));
+    return (Sum)_mm512_inserti32x8(first, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(high)), 1);
+  }
   static Sum multiplyAdd(Sum sum, Sum weight, Sum values) { return (Sum)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)values, (__m512i)weight); }
 };
 
