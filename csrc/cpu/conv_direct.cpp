@@ -70,7 +70,7 @@ void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, co
   const int64_t base = unit.image * channels * plane + unit.firstRow * shape.outWidth;
   const bool buffered = isBuffered(conv);
   ConvFinish finish = conv.finish;
-  finish.planeStride = plane;
+  finish.planeStride = finish.addendStride = plane;
   if (finish.addend) finish.addend += base;
   if (buffered) {
     finish.relu = 0;

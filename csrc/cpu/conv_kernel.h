@@ -28,7 +28,8 @@ struct ConvFinish {
   const float* bias;       // + bias[channel]
   const float* normScale;  // * normScale[channel] + normShift[channel]: a batch norm
   const float* normShift;
-  const float* addend;  // + a value for each output
+  const float* addend;  // + a value for each output; planes [channel][addendStride]
+  int64_t addendStride;
   int32_t relu;
   float* out;      // both planes [channel][planeStride]; one of the two is null
   int8_t* codes;   // clamp(roundHalfEven(value / codeScale))
@@ -46,6 +47,13 @@ struct ConvTile {
   int64_t channel;  // the first one's place in the arrays and planes of ConvFinish
 };
 
+// A padded row of an image, cut into one part for each phase of the stride: part[i] is position i * stride + part of the padded row.
+struct RowPlacement {
+  int64_t width, padding;  // of the row
+  int64_t stride, parts, pitch;
+  uint32_t zero;
+};
+
 struct ConvKernel {
   const char* name;
   int lanes, rows, vectors;  // of the largest tile: channels (kConvPanel is a multiple) by vectors of pixels
@@ -53,9 +61,11 @@ struct ConvKernel {
 
   // 1 <= rows <= this->rows, 1 <= vectors <= this->vectors.
   void (*tile)(int rows, int vectors, const ConvTile& tile, const ConvFinish& finish);
-  // Elements of n pixels from `count` rows of floats to be quantized, or of codes; values past `count` are of code 0.
+  // Elements of n pixels (of kernels with several values in an element) from `count` rows of floats to be quantized, or of codes; values past `count` are of code 0.
   void (*encode)(int count, const float* const* rows, float scale, int64_t n, uint32_t* out);
   void (*join)(int count, const int8_t* const* rows, int64_t n, uint32_t* out);
+  // `row` is null for a row of padding. Writes up to a vector past the end: rows are placed in the order of their addresses.
+  void (*place)(const RowPlacement& at, const uint32_t* row, uint32_t* out);
 };
 
 extern const ConvKernel kConvFloatAvx512, kConvFloatAvx2, kConvFloatRef;

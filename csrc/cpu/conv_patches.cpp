@@ -43,6 +43,8 @@ PatchPlan::PatchPlan(const DirectConv& conv) : conv_(conv), shape_(conv.shape), 
   halved_ = canPad(shape_) && 2 * shape_.outWidth <= conv.kernel.lanes && 8 * shape_.outWidth > 3 * conv.kernel.lanes - 1;
   const int64_t padded = roundUp(shape_.outWidth, halved_ ? conv.kernel.lanes / 2 : conv.kernel.lanes);
   unrolled_ = !byTaps_ && (!canPad(shape_) || 4 * shape_.outWidth < 3 * padded);
+  blocks_ = conv.blocks();
+  elements_ = conv.elements();
   zero_ = conv.kernel.perElement == 4 ? 0x80808080u : 0;
   slots_ = byTaps_ ? conv.columns() : std::min(w.stride[1], (w.kernel[1] - 1) * w.dilation[1] + 1);
   pitch_ = padded + (byTaps_ ? 0 : (w.kernel[1] - 1) * w.dilation[1] / w.stride[1]);
@@ -54,7 +56,7 @@ int64_t PatchPlan::paddedRows(int64_t rows) const {
 
 int64_t PatchPlan::bandRows(int64_t bands) const {
   const int64_t whole = divideUp(int64_t{conv_.kernel.vectors} * conv_.kernel.lanes, shape_.outWidth);
-  const int64_t elements = unrolled_ ? conv_.elements() * shape_.outWidth : conv_.blocks() * shape_.window.stride[0] * rowElements();
+  const int64_t elements = unrolled_ ? elements_ * shape_.outWidth : blocks_ * shape_.window.stride[0] * rowElements();
   const int64_t cached = std::max(whole, kBandElements / std::max<int64_t>(1, elements));
   return std::min({cached, std::max(whole, divideUp(shape_.outHeight, bands)), shape_.outHeight});
 }
@@ -64,27 +66,31 @@ bool PatchPlan::layOut(int64_t rows) {
   const int64_t lanes = conv_.kernel.lanes, columns = conv_.columns();
   if (unrolled_) {
     blockStride_ = roundUp(rows * shape_.outWidth, lanes);
-    patchElements_ = conv_.elements() * blockStride_;
+    patchElements_ = elements_ * blockStride_;
     vectors_ = blockStride_ / lanes;
   } else {
     blockStride_ = paddedRows(rows) * rowElements();
-    patchElements_ = conv_.blocks() * blockStride_;
+    // Rows are written in whole vectors.
+    patchElements_ = blocks_ * blockStride_ + lanes;
     vectors_ = halved_ ? divideUp(rows, 2) : rows * divideUp(shape_.outWidth, lanes);
   }
+  // Codes go straight to their place where rows are whole vectors and the padded row holds all of one.
+  straight_ = !byTaps_ && !unrolled_ && conv_.input != ConvInput::real && w.stride[1] == 1 && shape_.width % 16 == 0 &&
+              w.padding[1] + shape_.width <= pitch_;
   const int64_t imageRows = std::min(shape_.height, paddedRows(rows));
   if (byTaps_) {
     // Bytes: a padded row of codes, and its subsamples for each tap of an element.
     const int64_t bytes = (shape_.outWidth - 1) * w.stride[1] + columns * conv_.kernel.perElement * w.dilation[1] + 1;
     encodedElements_ = divideUp(bytes + conv_.kernel.perElement * shape_.outWidth, sizeof(uint32_t));
-  } else if (conv_.input != ConvInput::real || dtypeOf(conv_.src) != DType::float32) {
-    encodedElements_ = conv_.blocks() * imageRows * shape_.width;
+  } else if (!straight_ && (conv_.input != ConvInput::real || dtypeOf(conv_.src) != DType::float32)) {
+    encodedElements_ = blocks_ * imageRows * shape_.width;
   }
 
   thread_local ThreadBuffer memory;
-  offsets_ = static_cast<int64_t*>(memory.get(conv_.elements() * sizeof(int64_t)));
+  offsets_ = static_cast<int64_t*>(memory.get(elements_ * sizeof(int64_t)));
   if (!offsets_) return false;
   int64_t* next = offsets_;
-  for (int64_t block = 0; block < conv_.blocks(); ++block) {
+  for (int64_t block = 0; block < blocks_; ++block) {
     for (int64_t ky = 0; ky < w.kernel[0]; ++ky) {
       for (int64_t kx = 0; kx < columns; ++kx, ++next) {
         if (unrolled_) {
@@ -140,58 +146,67 @@ const void* PatchPlan::plane(int64_t image, int64_t channel) const {
   return static_cast<const char*>(conv_.src.data) + place * sizeOf(dtypeOf(conv_.src));
 }
 
-PatchPlan::Encoded PatchPlan::encode(int64_t image, int64_t group, ImageRows rows, uint32_t* buffer) const {
-  const DType dtype = dtypeOf(conv_.src);
-  const int64_t n = (rows.end - rows.begin) * shape_.width, skipped = rows.begin * shape_.width, first = group * shape_.inChannels;
-  if (conv_.input == ConvInput::real && dtype == DType::float32) {
-    return {static_cast<const uint32_t*>(plane(image, first)) + skipped, shape_.pixels()};
-  }
+void PatchPlan::encodeBlock(int64_t image, int64_t group, int64_t block, int64_t skipped, int64_t n, uint32_t* out) const {
   const int perElement = conv_.kernel.perElement;
-  for (int64_t block = 0; block < conv_.blocks(); ++block) {
-    uint32_t* out = buffer + block * n;
-    const int64_t channel = first + block * perElement;
-    const int count = static_cast<int>(std::min<int64_t>(perElement, shape_.inChannels - block * perElement));
-    const auto rowsOf = [&](auto type, auto& pointers) {
-      using T = decltype(type);
-      for (int i = 0; i < count; ++i) pointers[i] = static_cast<const T*>(plane(image, channel + i)) + skipped;
-    };
-    if (conv_.input == ConvInput::quantized) {
-      const float* pointers[4];
-      rowsOf(float(), pointers);
-      conv_.kernel.encode(count, pointers, conv_.srcScale, n, out);
-    } else if (conv_.input == ConvInput::codes) {
-      const int8_t* pointers[4];
-      rowsOf(int8_t(), pointers);
-      conv_.kernel.join(count, pointers, n, out);
-    } else {
-      const char* from = static_cast<const char*>(plane(image, channel)) + skipped * sizeOf(dtype);
-      loadFunction<float>(dtype)(from, 1, n, reinterpret_cast<float*>(out));
+  const int64_t first = block * perElement, channel = group * shape_.inChannels + first;
+  const int count = static_cast<int>(std::min<int64_t>(perElement, shape_.inChannels - first));
+  const auto take = [&](auto& pointers) {
+    for (int i = 0; i < count; ++i) {
+      pointers[i] = static_cast<std::remove_reference_t<decltype(pointers[0])>>(plane(image, channel + i)) + skipped;
     }
+  };
+  if (conv_.input == ConvInput::quantized) {
+    const float* pointers[4];
+    take(pointers);
+    conv_.kernel.encode(count, pointers, conv_.srcScale, n, out);
+  } else if (conv_.input == ConvInput::codes) {
+    const int8_t* pointers[4];
+    take(pointers);
+    conv_.kernel.join(count, pointers, n, out);
+  } else {
+    const DType dtype = dtypeOf(conv_.src);
+    const char* from = static_cast<const char*>(plane(image, channel)) + skipped * sizeOf(dtype);
+    loadFunction<float>(dtype)(from, 1, n, reinterpret_cast<float*>(out));
   }
+}
+
+PatchPlan::Encoded PatchPlan::encode(int64_t image, int64_t group, ImageRows rows, uint32_t* buffer) const {
+  const int64_t n = (rows.end - rows.begin) * shape_.width, skipped = rows.begin * shape_.width;
+  if (conv_.input == ConvInput::real && dtypeOf(conv_.src) == DType::float32) {
+    return {static_cast<const uint32_t*>(plane(image, group * shape_.inChannels)) + skipped, shape_.pixels()};
+  }
+  for (int64_t block = 0; block < blocks_; ++block) encodeBlock(image, group, block, skipped, n, buffer + block * n);
   return {buffer, n};
 }
 
-void PatchPlan::padRow(const uint32_t* row, uint32_t* out) const {
-  const int64_t stride = shape_.window.stride[1], padding = shape_.window.padding[1];
-  for (int64_t slot = 0; slot < slots_; ++slot, out += pitch_) {
-    // out[i] is position i * stride + slot of the padded row.
-    const int64_t begin = std::min(pitch_, padding > slot ? divideUp(padding - slot, stride) : 0);
-    const int64_t end = std::clamp(divideUp(std::max<int64_t>(0, shape_.width + padding - slot), stride), begin, pitch_);
-    std::fill(out, out + begin, zero_);
-    if (end > begin) copyElements(row + begin * stride + slot - padding, stride, end - begin, out + begin);
-    std::fill(out + end, out + pitch_, zero_);
-  }
+RowPlacement PatchPlan::placement() const {
+  return {shape_.width, shape_.window.padding[1], shape_.window.stride[1], slots_, pitch_, zero_};
 }
 
 void PatchPlan::pad(int64_t firstRow, int64_t rows, ImageRows have, Encoded from, uint32_t* patches) const {
   const int64_t top = firstRow * shape_.window.stride[0] - shape_.window.padding[0];
-  for (int64_t r = 0; r < paddedRows(rows); ++r) {
-    if (!isRead(r)) continue;
-    const int64_t row = top + r;
-    for (int64_t block = 0; block < conv_.blocks(); ++block) {
-      uint32_t* out = patches + block * blockStride_ + r * rowElements();
-      if (row < have.begin || row >= have.end) std::fill(out, out + rowElements(), zero_);
-      else padRow(from.data + block * from.blockStride + (row - have.begin) * shape_.width, out);
+  const RowPlacement at = placement();
+  for (int64_t block = 0; block < blocks_; ++block) {
+    const uint32_t* source = from.data + block * from.blockStride;
+    for (int64_t r = 0; r < paddedRows(rows); ++r) {
+      if (!isRead(r)) continue;
+      const int64_t row = top + r;
+      const bool exists = row >= have.begin && row < have.end;
+      conv_.kernel.place(at, exists ? source + (row - have.begin) * shape_.width : nullptr, patches + block * blockStride_ + r * rowElements());
+    }
+  }
+}
+
+void PatchPlan::encodePadded(int64_t image, int64_t group, int64_t firstRow, int64_t rows, uint32_t* patches) const {
+  const int64_t top = firstRow * shape_.window.stride[0] - shape_.window.padding[0];
+  const RowPlacement at = placement();
+  for (int64_t block = 0; block < blocks_; ++block) {
+    uint32_t* out = patches + block * blockStride_;
+    for (int64_t r = 0; r < paddedRows(rows); ++r, out += pitch_) {
+      if (!isRead(r)) continue;
+      conv_.kernel.place(at, nullptr, out);
+      const int64_t row = top + r;
+      if (row >= 0 && row < shape_.height) encodeBlock(image, group, block, row * shape_.width, shape_.width, out + at.padding);
     }
   }
 }
@@ -199,7 +214,7 @@ void PatchPlan::pad(int64_t firstRow, int64_t rows, ImageRows have, Encoded from
 void PatchPlan::unroll(int64_t firstRow, int64_t rows, ImageRows have, Encoded from, uint32_t* patches) const {
   const Window& w = shape_.window;
   const int64_t pixels = rows * shape_.outWidth;
-  for (int64_t block = 0; block < conv_.blocks(); ++block) {
+  for (int64_t block = 0; block < blocks_; ++block) {
     for (int64_t tap = 0; tap < shape_.taps(); ++tap, patches += blockStride_) {
       int64_t written = 0;
       const auto rowsOfTap = [&](auto&& body) { forEachTapRow(shape_, tap / w.kernel[1], tap % w.kernel[1], firstRow, firstRow + rows, body); };
@@ -251,6 +266,10 @@ void PatchPlan::padTaps(int64_t image, int64_t group, int64_t firstRow, int64_t 
 void PatchPlan::fill(int64_t image, int64_t group, int64_t firstRow, int64_t rows, uint32_t* encoded, uint32_t* patches) const {
   if (byTaps_) {
     padTaps(image, group, firstRow, rows, reinterpret_cast<int8_t*>(encoded), patches);
+    return;
+  }
+  if (straight_) {
+    encodePadded(image, group, firstRow, rows, patches);
     return;
   }
   const ImageRows have = imageRows(firstRow, rows);

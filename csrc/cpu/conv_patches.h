@@ -48,19 +48,24 @@ class PatchPlan {
   ImageRows imageRows(int64_t firstRow, int64_t rows) const;
   const void* plane(int64_t image, int64_t channel) const;
 
+  void encodeBlock(int64_t image, int64_t group, int64_t block, int64_t skipped, int64_t n, uint32_t* out) const;
   Encoded encode(int64_t image, int64_t group, ImageRows rows, uint32_t* buffer) const;
+  RowPlacement placement() const;
   void pad(int64_t firstRow, int64_t rows, ImageRows have, Encoded from, uint32_t* patches) const;
-  void padRow(const uint32_t* row, uint32_t* out) const;
+  // Codes straight into a padded image whose rows have no other parts.
+  void encodePadded(int64_t image, int64_t group, int64_t firstRow, int64_t rows, uint32_t* patches) const;
   void unroll(int64_t firstRow, int64_t rows, ImageRows have, Encoded from, uint32_t* patches) const;
   void padTaps(int64_t image, int64_t group, int64_t firstRow, int64_t rows, int8_t* codes, uint32_t* patches) const;
 
   const DirectConv& conv_;
   const ConvShape& shape_;
   bool byTaps_, unrolled_;
+  bool straight_ = false;
   bool halved_;  // two short rows of the output share a vector
   uint32_t zero_;  // an element of zeros
   // A padded row is cut into one part for each phase of the stride, or for each column of taps.
   int64_t slots_, pitch_;
+  int64_t blocks_, elements_;  // of conv_, which divides to find them
   int64_t blockStride_ = 0, patchElements_ = 0, encodedElements_ = 0, vectors_ = 0;
   int64_t* offsets_ = nullptr;
 };

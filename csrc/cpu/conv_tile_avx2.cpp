@@ -8,6 +8,8 @@ namespace {
 
 struct FloatTraits {
   static constexpr int kLanes = 8, kPerElement = 1, kRows = 4, kVectors = 3;
+  static constexpr bool kFused = true;
+  static Vectors<kLanes>::Float fma(Vectors<kLanes>::Float a, Vectors<kLanes>::Float b, Vectors<kLanes>::Float c) { return _mm256_fmadd_ps(a, b, c); }
   using Sum = Vectors<kLanes>::Float;
   static Sum startOf(const int32_t*, int) { return Sum{}; }
   static Sum weightOf(const uint32_t* weight) { return _mm256_set1_ps(*reinterpret_cast<const float*>(weight)); }
@@ -19,6 +21,8 @@ struct FloatTraits {
 
 struct Int8Traits {
   static constexpr int kLanes = 8, kPerElement = 2, kRows = 4, kVectors = 2;
+  static constexpr bool kFused = true;
+  static Vectors<kLanes>::Float fma(Vectors<kLanes>::Float a, Vectors<kLanes>::Float b, Vectors<kLanes>::Float c) { return _mm256_fmadd_ps(a, b, c); }
   using Sum = Vectors<kLanes>::Int;
   static Sum startOf(const int32_t*, int) { return Sum{}; }
   static Sum weightOf(const uint32_t* weight) { return broadcast<Sum>(static_cast<int32_t>(*weight)); }

@@ -7,6 +7,8 @@ namespace {
 
 struct Int8Traits {
   static constexpr int kLanes = 8, kPerElement = 4, kRows = 4, kVectors = 3;
+  static constexpr bool kFused = true;
+  static Vectors<kLanes>::Float fma(Vectors<kLanes>::Float a, Vectors<kLanes>::Float b, Vectors<kLanes>::Float c) { return _mm256_fmadd_ps(a, b, c); }
   using Sum = Vectors<kLanes>::Int;
   static Sum startOf(const int32_t* start, int row) { return broadcast<Sum>(start[row]); }
   static Sum weightOf(const uint32_t* weight) { return broadcast<Sum>(static_cast<int32_t>(*weight)); }

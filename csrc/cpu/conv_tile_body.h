@@ -2,43 +2,10 @@
 // library header here. The including file gives a multiply-add.
 #pragma once
 
-#include "conv_kernel.h"
+#include "conv_rows_body.h"
 
 namespace quanto::cpu {
 namespace {
-
-template <int lanes>
-struct Vectors {
-  typedef float Float __attribute__((vector_size(lanes * 4)));
-  typedef int32_t Int __attribute__((vector_size(lanes * 4)));
-  typedef int8_t Codes __attribute__((vector_size(lanes)));
-};
-
-template <class Vector, class Scalar>
-inline __attribute__((always_inline)) Vector broadcast(Scalar value) {
-  // -0 is the number that changes nothing when added.
-  return value - Vector{};
-}
-
-template <class Vector>
-inline __attribute__((always_inline)) Vector load(const void* from) {
-  Vector vector;
-  __builtin_memcpy(&vector, from, sizeof vector);
-  return vector;
-}
-
-// As quantize of row_loops_body.h: adding and subtracting 1.5 * 2^23 rounds half to even.
-template <int lanes>
-inline __attribute__((always_inline)) typename Vectors<lanes>::Int encodeLanes(typename Vectors<lanes>::Float x,
-                                                                              typename Vectors<lanes>::Float scale) {
-  using Float = typename Vectors<lanes>::Float;
-  const Float zero{}, shift = broadcast<Float>(12582912.0f), low = broadcast<Float>(-128.0f), high = broadcast<Float>(127.0f);
-  Float q = scale == zero ? zero : x / scale;
-  q = q == q ? q : zero;
-  q = q < low ? low : q;
-  q = q > high ? high : q;
-  return __builtin_convertvector((q + shift) - shift, typename Vectors<lanes>::Int);
-}
 
 // `Traits` says how large tiles are, what a vector of sums is, what it starts with, how a weight and two half vectors of pixels are loaded,
 // and how a weight times pixels is added.
@@ -61,33 +28,32 @@ struct ConvLoops {
     }
   }
 
-  static void finishRow(int vectors, const Sum* sums, const PixelVector* pixels, int64_t channel, const ConvFinish& finish) {
-    const Float scale = broadcast<Float>(finish.scale ? finish.scale[channel] : 1.0f);
-    const Float bias = broadcast<Float>(finish.bias ? finish.bias[channel] : 0.0f);
-    const Float normScale = broadcast<Float>(finish.normScale ? finish.normScale[channel] : 0.0f);
-    const Float normShift = broadcast<Float>(finish.normScale ? finish.normShift[channel] : 0.0f);
-    const Float codeScale = broadcast<Float>(finish.codeScale);
+  // Steps that are left out change nothing: * 1, + -0 and max(-infinity).
+  static void finishRow(int vectors, const Sum* sums, const PixelVector* pixels, int64_t channel, const ConvFinish& finish,
+                        const Encoder<Traits>& encoder) {
+    const auto valueOf = [&](const float* values, float none) { return broadcast<Float>(values ? values[channel] : none); };
+    const Float scale = valueOf(finish.scale, 1), bias = valueOf(finish.bias, -0.0f);
+    const Float normScale = valueOf(finish.normScale, 1), normShift = valueOf(finish.normShift, -0.0f);
+    const Float lowest = broadcast<Float>(finish.relu ? 0 : -__builtin_inff());
     for (int v = 0; v < vectors; ++v) {
       const PixelVector& at = pixels[v];
       const bool full = at.rows * at.count == kLanes;
       const int64_t place = channel * finish.planeStride + at.place;
-      Float value = toFloat(sums[v]);
-      if (finish.scale) value = value * scale;
-      if (finish.bias) value = value + bias;
-      if (finish.normScale) value = value * normScale + normShift;
+      Float value = (toFloat(sums[v]) * scale + bias) * normScale + normShift;
       if (finish.addend) {
+        const float* from = finish.addend + channel * finish.addendStride + at.place;
         Float addend{};
-        if (full) addend = load<Float>(finish.addend + place);
-        else forEachPixel(at, [&](int lane, int offset) { addend[lane] = finish.addend[place + offset]; });
+        if (full) addend = load<Float>(from);
+        else forEachPixel(at, [&](int lane, int offset) { addend[lane] = from[offset]; });
         value = value + addend;
       }
       // NaN stays.
-      if (finish.relu) value = value <= Float{} ? Float{} : value;
+      value = value <= lowest ? lowest : value;
       if (finish.out) {
         if (full) __builtin_memcpy(finish.out + place, &value, sizeof value);
         else forEachPixel(at, [&](int lane, int offset) { finish.out[place + offset] = value[lane]; });
       } else {
-        const Codes codes = __builtin_convertvector(encodeLanes<kLanes>(value, codeScale), Codes);
+        const Codes codes = __builtin_convertvector(encoder(value), Codes);
         if (full) __builtin_memcpy(finish.codes + place, &codes, sizeof codes);
         else forEachPixel(at, [&](int lane, int offset) { finish.codes[place + offset] = codes[lane]; });
       }
@@ -132,7 +98,8 @@ struct ConvLoops {
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) finished[i][v] = sums[i][v];
     }
-    for (int i = 0; i < rows; ++i) finishRow(vectors, finished[i], tile.pixels, tile.channel + i, finish);
+    const Encoder<Traits> encoder(finish.codeScale);
+    for (int i = 0; i < rows; ++i) finishRow(vectors, finished[i], tile.pixels, tile.channel + i, finish, encoder);
   }
 
   using Tile = void (*)(const ConvTile&, const ConvFinish&);
@@ -159,57 +126,16 @@ struct ConvLoops {
   static void run(int rows, int vectors, const ConvTile& tile, const ConvFinish& finish) {
     (tile.halved ? runVectors<true> : runVectors<false>)(rows, vectors, tile, finish);
   }
-
-  // Codes as they stand in an element.
-  static Int place(Int codes, int index) {
-    if constexpr (Traits::kPerElement == 4) return (codes + 128) << (8 * index);
-    else return (codes & 0xffff) << (16 * index);
-  }
-
-  static void encode(int count, const float* const* rows, float scale, int64_t n, uint32_t* out) {
-    const Float divisor = broadcast<Float>(scale);
-    for (int64_t begin = 0; begin < n; begin += kLanes) {
-      const int64_t left = n - begin < kLanes ? n - begin : kLanes;
-      Int element{};
-      for (int j = 0; j < Traits::kPerElement; ++j) {
-        Float values{};
-        if (j >= count) values = Float{};
-        else if (left == kLanes) values = load<Float>(rows[j] + begin);
-        else
-          for (int64_t i = 0; i < left; ++i) values[i] = rows[j][begin + i];
-        element |= place(j < count ? encodeLanes<kLanes>(values, divisor) : Int{}, j);
-      }
-      if (left == kLanes) __builtin_memcpy(out + begin, &element, sizeof element);
-      else
-        for (int64_t i = 0; i < left; ++i) out[begin + i] = static_cast<uint32_t>(element[i]);
-    }
-  }
-
-  static void join(int count, const int8_t* const* rows, int64_t n, uint32_t* out) {
-    for (int64_t begin = 0; begin < n; begin += kLanes) {
-      const int64_t left = n - begin < kLanes ? n - begin : kLanes;
-      Int element{};
-      for (int j = 0; j < Traits::kPerElement; ++j) {
-        Codes codes{};
-        if (j < count && left == kLanes) codes = load<Codes>(rows[j] + begin);
-        else if (j < count)
-          for (int64_t i = 0; i < left; ++i) codes[i] = rows[j][begin + i];
-        element |= place(__builtin_convertvector(codes, Int), j);
-      }
-      if (left == kLanes) __builtin_memcpy(out + begin, &element, sizeof element);
-      else
-        for (int64_t i = 0; i < left; ++i) out[begin + i] = static_cast<uint32_t>(element[i]);
-    }
-  }
 };
 
 template <class Traits>
 constexpr ConvKernel makeConvKernel(const char* name) {
-  using Loops = ConvLoops<Traits>;
-  ConvKernel kernel{name, Traits::kLanes, Traits::kRows, Traits::kVectors, Traits::kPerElement, Loops::run, nullptr, nullptr};
+  using Rows = ConvRows<Traits>;
+  ConvKernel kernel{name,    Traits::kLanes, Traits::kRows, Traits::kVectors, Traits::kPerElement, ConvLoops<Traits>::run,
+                    nullptr, nullptr,        Rows::place};
   if constexpr (Traits::kPerElement > 1) {
-    kernel.encode = Loops::encode;
-    kernel.join = Loops::join;
+    kernel.encode = Rows::encode;
+    kernel.join = Rows::join;
   }
   return kernel;
 }

@@ -11,6 +11,8 @@ Sum joinHalves(const uint32_t* low, const uint32_t* high) {
 
 struct FloatTraits {
   static constexpr int kLanes = 4, kPerElement = 1, kRows = 2, kVectors = 3;
+  static constexpr bool kFused = false;
+  static Vectors<kLanes>::Float fma(Vectors<kLanes>::Float a, Vectors<kLanes>::Float b, Vectors<kLanes>::Float c) { return a * b + c; }
   using Sum = Vectors<kLanes>::Float;
   static Sum startOf(const int32_t*, int) { return Sum{}; }
   static Sum weightOf(const uint32_t* weight) {
@@ -24,6 +26,8 @@ struct FloatTraits {
 
 struct Int8Traits {
   static constexpr int kLanes = 4, kPerElement = 2, kRows = 2, kVectors = 2;
+  static constexpr bool kFused = false;
+  static Vectors<kLanes>::Float fma(Vectors<kLanes>::Float a, Vectors<kLanes>::Float b, Vectors<kLanes>::Float c) { return a * b + c; }
   using Sum = Vectors<kLanes>::Int;
   static Sum startOf(const int32_t*, int) { return Sum{}; }
   static Sum weightOf(const uint32_t* weight) { return broadcast<Sum>(static_cast<int32_t>(*weight)); }
