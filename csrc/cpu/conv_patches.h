@@ -27,6 +27,8 @@ class PatchPlan {
 
   // Makes the patches of output rows [firstRow, firstRow + rows).
   void fill(int64_t image, int64_t group, int64_t firstRow, int64_t rows, uint32_t* encoded, uint32_t* patches) const;
+  // The planes of an image and group, counted through.
+  const void* planes(int64_t pair) const { return plane(0, pair * shape_.inChannels); }
   // The vectors of pixels of a band; returns how many.
   int64_t listPixels(int64_t rows, const uint32_t* patches, PixelVector* out) const;
 

@@ -60,6 +60,14 @@ struct ConvLoops {
     }
   }
 
+  // The rows of the output are far apart and not used before the sums are finished: fetched meanwhile.
+  static inline __attribute__((always_inline)) void prefetchOutput(int64_t channel, const PixelVector& pixels, const ConvFinish& finish) {
+    const int64_t place = channel * finish.planeStride + pixels.place;
+    if (finish.out) __builtin_prefetch(finish.out + place, 1);
+    else __builtin_prefetch(finish.codes + place, 1);
+    if (finish.addend) __builtin_prefetch(finish.addend + channel * finish.addendStride + pixels.place);
+  }
+
   template <int rows, int vectors, bool halved>
   static void tileOf(const ConvTile& tile, const ConvFinish& finish) {
     Sum sums[rows][vectors];
@@ -73,6 +81,9 @@ struct ConvLoops {
     for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) sums[i][v] = Traits::startOf(tile.start, i);
+    }
+    for (int i = 0; i < rows; ++i) {
+      for (int v = 0; v < vectors; ++v) prefetchOutput(tile.channel + i, tile.pixels[v], finish);
     }
     const uint32_t* weights = tile.weights;
     for (int64_t group = 0; group < tile.groups; ++group, weights += kConvPanel) {
