@@ -129,6 +129,7 @@ int64_t PatchPlan::listPixels(int64_t rows, const uint32_t* patches, PixelVector
 
 bool PatchPlan::isRead(int64_t paddedRow) const {
   const Window& w = shape_.window;
+  if (w.stride[0] == 1) return true;
   for (int64_t ky = 0; ky < w.kernel[0] && ky * w.dilation[0] <= paddedRow; ++ky) {
     if ((paddedRow - ky * w.dilation[0]) % w.stride[0] == 0) return true;
   }

@@ -44,31 +44,33 @@ class Encoder {
         inverse_(broadcast<Float>(1 / scale)),
         low_(broadcast<Float>(-128 * scale)),
         high_(broadcast<Float>(127 * scale)),
-        ordinary_(Traits::kFused && scale > 0x1p-90f && scale < 0x1p90f) {}
+        ordinary_(Traits::kFuses && scale > 0x1p-90f && scale < 0x1p90f) {}
 
   inline __attribute__((always_inline)) Int operator()(Float x) const {
-    // Adding and subtracting 1.5 * 2^23 rounds half to even.
-    const Float shift = broadcast<Float>(12582912.0f), zero{};
-    Float q;
-    if (ordinary_) {
-      x = x < low_ ? low_ : x;
-      x = x > high_ ? high_ : x;
-      // Correctly rounded division without dividing (Markstein 1990): the remainder of a near quotient is exact.
-      q = x * inverse_;
-      q = Traits::fma(Traits::fma(-q, scale_, x), inverse_, q);
-      q = Traits::fma(Traits::fma(-q, scale_, x), inverse_, q);
-      q = q == q ? q : zero;
-    } else {
-      const Float low = broadcast<Float>(-128.0f), high = broadcast<Float>(127.0f);
-      q = scale_ == zero ? zero : x / scale_;
-      q = q == q ? q : zero;
-      q = q < low ? low : q;
-      q = q > high ? high : q;
+    if constexpr (Traits::kFuses) {
+      if (ordinary_) return encodeOrdinary(x);
     }
+    const Float low = broadcast<Float>(-128.0f), high = broadcast<Float>(127.0f), zero{};
+    Float q = scale_ == zero ? zero : x / scale_;
+    q = q == q ? q : zero;
+    q = q < low ? low : q;
+    q = q > high ? high : q;
+    // Adding and subtracting 1.5 * 2^23 rounds half to even.
+    const Float shift = broadcast<Float>(12582912.0f);
     return __builtin_convertvector((q + shift) - shift, Int);
   }
 
  private:
+  inline __attribute__((always_inline)) Int encodeOrdinary(Float x) const {
+      // Bounds first: NaN, the second operand, passes both.
+      x = Traits::min(high_, Traits::max(low_, x));
+      // Correctly rounded division without dividing (Markstein 1990): the remainder of a near quotient is exact.
+      Float q = x * inverse_;
+      q = Traits::fma(Traits::subtractProduct(q, scale_, x), inverse_, q);
+      q = Traits::fma(Traits::subtractProduct(q, scale_, x), inverse_, q);
+      return Traits::roundEven(q);
+  }
+
   Float scale_, inverse_, low_, high_;
   bool ordinary_;
 };

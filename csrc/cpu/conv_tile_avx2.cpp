@@ -2,15 +2,14 @@
 #include <immintrin.h>
 
 #include "conv_tile_body.h"
+#include "conv_traits_256.h"
 
 namespace quanto::cpu {
 namespace {
 
-struct FloatTraits {
-  static constexpr int kLanes = 8, kPerElement = 1, kRows = 4, kVectors = 3;
-  static constexpr bool kFused = true;
-  static Vectors<kLanes>::Float fma(Vectors<kLanes>::Float a, Vectors<kLanes>::Float b, Vectors<kLanes>::Float c) { return _mm256_fmadd_ps(a, b, c); }
-  using Sum = Vectors<kLanes>::Float;
+struct FloatTraits : CommonTraits {
+  static constexpr int kPerElement = 1, kRows = 4, kVectors = 3;
+  using Sum = Float;
   static Sum startOf(const int32_t*, int) { return Sum{}; }
   static Sum weightOf(const uint32_t* weight) { return _mm256_set1_ps(*reinterpret_cast<const float*>(weight)); }
   static Sum join(const uint32_t* low, const uint32_t* high) {
@@ -19,11 +18,9 @@ struct FloatTraits {
   static Sum multiplyAdd(Sum sum, Sum weight, Sum values) { return _mm256_fmadd_ps(weight, values, sum); }
 };
 
-struct Int8Traits {
-  static constexpr int kLanes = 8, kPerElement = 2, kRows = 4, kVectors = 2;
-  static constexpr bool kFused = true;
-  static Vectors<kLanes>::Float fma(Vectors<kLanes>::Float a, Vectors<kLanes>::Float b, Vectors<kLanes>::Float c) { return _mm256_fmadd_ps(a, b, c); }
-  using Sum = Vectors<kLanes>::Int;
+struct Int8Traits : CommonTraits {
+  static constexpr int kPerElement = 2, kRows = 4, kVectors = 2;
+  using Sum = Int;
   static Sum startOf(const int32_t*, int) { return Sum{}; }
   static Sum weightOf(const uint32_t* weight) { return broadcast<Sum>(static_cast<int32_t>(*weight)); }
   static Sum join(const uint32_t* low, const uint32_t* high) {

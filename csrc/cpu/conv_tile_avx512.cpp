@@ -1,15 +1,14 @@
 #include <immintrin.h>
 
 #include "conv_tile_body.h"
+#include "conv_traits_512.h"
 
 namespace quanto::cpu {
 namespace {
 
-struct FloatTraits {
-  static constexpr int kLanes = 16, kPerElement = 1, kRows = 8, kVectors = 3;
-  static constexpr bool kFused = true;
-  static Vectors<kLanes>::Float fma(Vectors<kLanes>::Float a, Vectors<kLanes>::Float b, Vectors<kLanes>::Float c) { return _mm512_fmadd_ps(a, b, c); }
-  using Sum = Vectors<kLanes>::Float;
+struct FloatTraits : CommonTraits {
+  static constexpr int kPerElement = 1, kRows = 8, kVectors = 3;
+  using Sum = Float;
   static Sum startOf(const int32_t*, int) { return Sum{}; }
   static Sum weightOf(const uint32_t* weight) { return _mm512_set1_ps(*reinterpret_cast<const float*>(weight)); }
   static Sum join(const uint32_t* low, const uint32_t* high) {

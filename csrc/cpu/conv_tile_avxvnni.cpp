@@ -1,15 +1,14 @@
 #include <immintrin.h>
 
 #include "conv_tile_body.h"
+#include "conv_traits_256.h"
 
 namespace quanto::cpu {
 namespace {
 
-struct Int8Traits {
-  static constexpr int kLanes = 8, kPerElement = 4, kRows = 4, kVectors = 3;
-  static constexpr bool kFused = true;
-  static Vectors<kLanes>::Float fma(Vectors<kLanes>::Float a, Vectors<kLanes>::Float b, Vectors<kLanes>::Float c) { return _mm256_fmadd_ps(a, b, c); }
-  using Sum = Vectors<kLanes>::Int;
+struct Int8Traits : CommonTraits {
+  static constexpr int kPerElement = 4, kRows = 4, kVectors = 3;
+  using Sum = Int;
   static Sum startOf(const int32_t* start, int row) { return broadcast<Sum>(start[row]); }
   static Sum weightOf(const uint32_t* weight) { return broadcast<Sum>(static_cast<int32_t>(*weight)); }
   static Sum join(const uint32_t* low, const uint32_t* high) {

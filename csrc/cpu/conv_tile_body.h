@@ -28,18 +28,19 @@ struct ConvLoops {
     }
   }
 
-  // Steps that are left out change nothing: * 1, + -0 and max(-infinity).
   static void finishRow(int vectors, const Sum* sums, const PixelVector* pixels, int64_t channel, const ConvFinish& finish,
                         const Encoder<Traits>& encoder) {
-    const auto valueOf = [&](const float* values, float none) { return broadcast<Float>(values ? values[channel] : none); };
-    const Float scale = valueOf(finish.scale, 1), bias = valueOf(finish.bias, -0.0f);
-    const Float normScale = valueOf(finish.normScale, 1), normShift = valueOf(finish.normShift, -0.0f);
-    const Float lowest = broadcast<Float>(finish.relu ? 0 : -__builtin_inff());
+    const auto valueOf = [&](const float* values) { return broadcast<Float>(values ? values[channel] : 0); };
+    const Float scale = valueOf(finish.scale), bias = valueOf(finish.bias);
+    const Float normScale = valueOf(finish.normScale), normShift = valueOf(finish.normShift);
     for (int v = 0; v < vectors; ++v) {
       const PixelVector& at = pixels[v];
       const bool full = at.rows * at.count == kLanes;
       const int64_t place = channel * finish.planeStride + at.place;
-      Float value = (toFloat(sums[v]) * scale + bias) * normScale + normShift;
+      Float value = toFloat(sums[v]);
+      if (finish.scale) value = value * scale;
+      if (finish.bias) value = value + bias;
+      if (finish.normScale) value = value * normScale + normShift;
       if (finish.addend) {
         const float* from = finish.addend + channel * finish.addendStride + at.place;
         Float addend{};
@@ -47,8 +48,8 @@ struct ConvLoops {
         else forEachPixel(at, [&](int lane, int offset) { addend[lane] = from[offset]; });
         value = value + addend;
       }
-      // NaN stays.
-      value = value <= lowest ? lowest : value;
+      // NaN, the second operand, stays.
+      if (finish.relu) value = Traits::max(Float{}, value);
       if (finish.out) {
         if (full) __builtin_memcpy(finish.out + place, &value, sizeof value);
         else forEachPixel(at, [&](int lane, int offset) { finish.out[place + offset] = value[lane]; });

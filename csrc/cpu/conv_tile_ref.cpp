@@ -9,11 +9,17 @@ Sum joinHalves(const uint32_t* low, const uint32_t* high) {
   return load<Sum>(both);
 }
 
-struct FloatTraits {
-  static constexpr int kLanes = 4, kPerElement = 1, kRows = 2, kVectors = 3;
-  static constexpr bool kFused = false;
-  static Vectors<kLanes>::Float fma(Vectors<kLanes>::Float a, Vectors<kLanes>::Float b, Vectors<kLanes>::Float c) { return a * b + c; }
-  using Sum = Vectors<kLanes>::Float;
+struct CommonTraits {
+  static constexpr int kLanes = 4;
+  static constexpr bool kFuses = false;
+  using Float = Vectors<kLanes>::Float;
+  using Int = Vectors<kLanes>::Int;
+  static Float max(Float a, Float b) { return a > b ? a : b; }
+};
+
+struct FloatTraits : CommonTraits {
+  static constexpr int kPerElement = 1, kRows = 2, kVectors = 3;
+  using Sum = Float;
   static Sum startOf(const int32_t*, int) { return Sum{}; }
   static Sum weightOf(const uint32_t* weight) {
     float value;
@@ -24,11 +30,9 @@ struct FloatTraits {
   static Sum multiplyAdd(Sum sum, Sum weight, Sum values) { return sum + weight * values; }
 };
 
-struct Int8Traits {
-  static constexpr int kLanes = 4, kPerElement = 2, kRows = 2, kVectors = 2;
-  static constexpr bool kFused = false;
-  static Vectors<kLanes>::Float fma(Vectors<kLanes>::Float a, Vectors<kLanes>::Float b, Vectors<kLanes>::Float c) { return a * b + c; }
-  using Sum = Vectors<kLanes>::Int;
+struct Int8Traits : CommonTraits {
+  static constexpr int kPerElement = 2, kRows = 2, kVectors = 2;
+  using Sum = Int;
   static Sum startOf(const int32_t*, int) { return Sum{}; }
   static Sum weightOf(const uint32_t* weight) { return broadcast<Sum>(static_cast<int32_t>(*weight)); }
   static Sum join(const uint32_t* low, const uint32_t* high) { return joinHalves<Sum>(low, high); }

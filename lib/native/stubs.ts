@@ -122,6 +122,7 @@ export const kernels = [
   'conv2d',
   'conv2dFused',
   'conv2dInt8',
+  'batchNormAffine',
   'packConvWeight',
   'unpackConvWeight',
   'conv2dBackwardInput',
