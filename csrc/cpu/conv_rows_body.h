@@ -110,6 +110,15 @@ struct ConvRows {
 
   static void encode(int count, const float* const* rows, float scale, int64_t n, uint32_t* out) {
     const Encoder<Traits> encoder(scale);
+    if (count == kPerElement && n % kLanes == 0) {
+      for (int64_t begin = 0; begin < n; begin += kLanes) {
+        Int element = placed(encoder(load<Float>(rows[0] + begin)), 0);
+#pragma GCC unroll 4
+        for (int j = 1; j < kPerElement; ++j) element |= placed(encoder(load<Float>(rows[j] + begin)), j);
+        store(out + begin, element);
+      }
+      return;
+    }
     forEachVector<kLanes>(count, rows, n, out, [&](const float* const* from, uint32_t* to) {
       Int element{};
 #pragma GCC unroll 4

@@ -61,12 +61,59 @@ struct ConvLoops {
     }
   }
 
+  // The same for whole vectors, which tiles mostly have: no choice within the loops, and steps that are left out change nothing (* 1, + -0,
+  // maximum with -infinity).
+  template <int vectors, bool toCodes, bool adds>
+  static void finishWhole(int rows, const Sum (*sums)[vectors], const ConvTile& tile, const ConvFinish& finish) {
+    const Encoder<Traits> encoder(finish.codeScale);
+    const Float lowest = broadcast<Float>(finish.relu ? 0 : -__builtin_inff());
+    int64_t places[vectors];
+    for (int v = 0; v < vectors; ++v) places[v] = tile.pixels[v].place;
+    for (int i = 0; i < rows; ++i) {
+      const int64_t channel = tile.channel + i;
+      const auto valueOf = [&](const float* values, float none) { return broadcast<Float>(values ? values[channel] : none); };
+      const Float scale = valueOf(finish.scale, 1), bias = valueOf(finish.bias, -0.0f);
+      const Float normScale = valueOf(finish.normScale, 1), normShift = valueOf(finish.normShift, -0.0f);
+      const float* addend = adds ? finish.addend + channel * finish.addendStride : nullptr;
+      float* out = toCodes ? nullptr : finish.out + channel * finish.planeStride;
+      int8_t* codes = toCodes ? finish.codes + channel * finish.planeStride : nullptr;
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) {
+        Float value = (toFloat(sums[i][v]) * scale + bias) * normScale + normShift;
+        if constexpr (adds) value = value + load<Float>(addend + places[v]);
+        value = Traits::max(lowest, value);
+        if constexpr (toCodes) store(codes + places[v], __builtin_convertvector(encoder(value), Codes));
+        else store(out + places[v], value);
+      }
+    }
+  }
+
+  template <int vectors>
+  static void finishTile(int rows, const Sum (*sums)[vectors], const ConvTile& tile, const ConvFinish& finish) {
+    bool whole = true;
+    for (int v = 0; v < vectors; ++v) whole = whole && tile.pixels[v].rows * tile.pixels[v].count == kLanes;
+    if (whole) {
+      const auto run = finish.codes ? (finish.addend ? finishWhole<vectors, true, true> : finishWhole<vectors, true, false>)
+                                    : (finish.addend ? finishWhole<vectors, false, true> : finishWhole<vectors, false, false>);
+      run(rows, sums, tile, finish);
+      return;
+    }
+    const Encoder<Traits> encoder(finish.codeScale);
+    for (int i = 0; i < rows; ++i) finishRow(vectors, sums[i], tile.pixels, tile.channel + i, finish, encoder);
+  }
+
   // The rows of the output are far apart and not used before the sums are finished: fetched meanwhile.
-  static inline __attribute__((always_inline)) void prefetchOutput(int64_t channel, const PixelVector& pixels, const ConvFinish& finish) {
-    const int64_t place = channel * finish.planeStride + pixels.place;
-    if (finish.out) __builtin_prefetch(finish.out + place, 1);
-    else __builtin_prefetch(finish.codes + place, 1);
-    if (finish.addend) __builtin_prefetch(finish.addend + channel * finish.addendStride + pixels.place);
+  static inline __attribute__((always_inline)) void prefetchOutput(int rows, int vectors, const ConvTile& tile, const ConvFinish& finish) {
+    const int64_t bytes = finish.codes ? 1 : sizeof(float), stride = finish.planeStride * bytes;
+    const char* out = finish.codes ? reinterpret_cast<const char*>(finish.codes) : reinterpret_cast<const char*>(finish.out);
+    for (int v = 0; v < vectors; ++v) {
+      const int64_t place = tile.pixels[v].place;
+      const char* plane = out + tile.channel * stride + place * bytes;
+      for (int i = 0; i < rows; ++i, plane += stride) __builtin_prefetch(plane, 1);
+      if (!finish.addend) continue;
+      const float* addend = finish.addend + tile.channel * finish.addendStride + place;
+      for (int i = 0; i < rows; ++i, addend += finish.addendStride) __builtin_prefetch(addend);
+    }
   }
 
   template <int rows, int vectors, bool halved>
@@ -83,9 +130,7 @@ struct ConvLoops {
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) sums[i][v] = Traits::startOf(tile.start, i);
     }
-    for (int i = 0; i < rows; ++i) {
-      for (int v = 0; v < vectors; ++v) prefetchOutput(tile.channel + i, tile.pixels[v], finish);
-    }
+    prefetchOutput(rows, vectors, tile, finish);
     const uint32_t* weights = tile.weights;
     for (int64_t group = 0; group < tile.groups; ++group, weights += kConvPanel) {
       const int64_t offset = tile.offsets[group];
@@ -110,8 +155,7 @@ struct ConvLoops {
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) finished[i][v] = sums[i][v];
     }
-    const Encoder<Traits> encoder(finish.codeScale);
-    for (int i = 0; i < rows; ++i) finishRow(vectors, finished[i], tile.pixels, tile.channel + i, finish, encoder);
+    finishTile<vectors>(rows, finished, tile, finish);
   }
 
   using Tile = void (*)(const ConvTile&, const ConvFinish&);
