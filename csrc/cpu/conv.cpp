@@ -187,7 +187,8 @@ Status conv2d(Queue*, const View* src, const View* weight, const View* bias, con
   const ConvShape shape(*src, *out, *window);
   // A pointwise convolution is a matrix product as it is; and so small an output would leave most lanes of a vector empty.
   const bool asProduct = shape.isPointwise() && !shape.isDepthwise();
-  if (!asProduct && shape.outPixels() >= kFewPixels) return convolve(shape, {.src = src, .weight = weight, .bias = bias}, *out, Activation::none);
+  if (!asProduct && shape.outPixels() >= kFewPixels)
+    return convolve(shape, {.src = src, .weight = weight, .bias = bias}, *out, Activation::none);
   if (shape.isDepthwise()) return convolveDepthwise(shape, *src, *weight, bias, *out);
   return forEachPiece(shape, Blocks(shape), [&](const Piece& piece) { return convolvePiece(shape, piece, *src, *weight, bias, *out); });
 }

@@ -110,10 +110,10 @@ void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, co
     const int64_t rows = std::min({static_cast<int64_t>(kernel.rows), kConvPanel - inPanel, first + unit.channels - channel});
     const uint32_t* panel = weights + channel / kConvPanel * elements * kConvPanel + inPanel;
     for (int64_t piece = 0; piece < across.pieces; ++piece) {
-      kernel.tile(static_cast<int>(rows), static_cast<int>(across.size(piece)),
-                  {elements, plan.offsets(), panel, start ? start + channel : nullptr, memory.pixels + across.begin(piece),
-                   plan.halved(), channel},
-                  finish);
+      kernel.tile(
+          static_cast<int>(rows), static_cast<int>(across.size(piece)),
+          {elements, plan.offsets(), panel, start ? start + channel : nullptr, memory.pixels + across.begin(piece), plan.halved(), channel},
+          finish);
       prefetch.advance();
     }
     channel += rows;
@@ -163,8 +163,8 @@ Status convolveDirectly(const DirectConv& conv, const uint32_t* weights, const i
                                     reinterpret_cast<PixelVector*>(base + atPixels), reinterpret_cast<float*>(base + atBuffer)};
                 for (int64_t i = begin; i < end; ++i) {
                   const int64_t part = i % parts.pieces, band = i / parts.pieces % bands.pieces, pair = i / parts.pieces / bands.pieces;
-                  const Unit unit{pair / shape.groups,  pair % shape.groups, bands.begin(band),
-                                  bands.size(band),     parts.begin(part),   parts.size(part)};
+                  const Unit unit{pair / shape.groups, pair % shape.groups, bands.begin(band),
+                                  bands.size(band),    parts.begin(part),   parts.size(part)};
                   const bool readsOn = bands.pieces * parts.pieces == 1 && i + 1 < end;
                   runUnit(conv, plan, unit, weights, start, readsOn ? plan.planes(pair + 1) : nullptr, memory);
                 }

@@ -23,8 +23,8 @@ struct DirectConv {
 
   // Whether an element holds neighbouring taps of the group's only channel, and not neighbouring channels of one tap.
   bool byTaps() const;
-  int64_t blocks() const;   // elements across the channels of a group
-  int64_t columns() const;  // elements across a row of the kernel
+  int64_t blocks() const;                                                             // elements across the channels of a group
+  int64_t columns() const;                                                            // elements across a row of the kernel
   int64_t elements() const { return blocks() * shape.window.kernel[0] * columns(); }  // of a patch
 };
 

@@ -55,11 +55,9 @@ Status convolve(const ConvShape& shape, const ConvOperands& operands, const View
   finish.relu = activation == Activation::relu;
   finish.codeScale = readNumber(operands.outScale);
 
-  const ConvInput input = !integers                               ? ConvInput::real
-                          : dtypeOf(*operands.src) == DType::int8 ? ConvInput::codes
-                                                                  : ConvInput::quantized;
-  const DirectConv conv{shape,      integers ? convInt8Kernel() : convFloatKernel(), input,      readNumber(operands.srcScale), *operands.src,
-                        finish,     activation,                                      out};
+  const ConvInput input = !integers ? ConvInput::real : dtypeOf(*operands.src) == DType::int8 ? ConvInput::codes : ConvInput::quantized;
+  const DirectConv conv{
+      shape, integers ? convInt8Kernel() : convFloatKernel(), input, readNumber(operands.srcScale), *operands.src, finish, activation, out};
   const ConvWeights weights = integers ? int8ConvWeights(conv, weight) : floatConvWeights(conv, weight);
   if (!weights.weights) return Status::outOfMemory;
   return convolveDirectly(conv, weights.weights, weights.start);

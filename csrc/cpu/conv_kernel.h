@@ -31,8 +31,8 @@ struct ConvFinish {
   const float* addend;  // + a value for each output; planes [channel][addendStride]
   int64_t addendStride;
   int32_t relu;
-  float* out;      // both planes [channel][planeStride]; one of the two is null
-  int8_t* codes;   // clamp(roundHalfEven(value / codeScale))
+  float* out;     // both planes [channel][planeStride]; one of the two is null
+  int8_t* codes;  // clamp(roundHalfEven(value / codeScale))
   float codeScale;
   int64_t planeStride;
 };
@@ -61,7 +61,8 @@ struct ConvKernel {
 
   // 1 <= rows <= this->rows, 1 <= vectors <= this->vectors.
   void (*tile)(int rows, int vectors, const ConvTile& tile, const ConvFinish& finish);
-  // Elements of n pixels (of kernels with several values in an element) from `count` rows of floats to be quantized, or of codes; values past `count` are of code 0.
+  // Elements of n pixels (of kernels with several values in an element) from `count` rows of floats to be quantized, or of codes; values
+  // past `count` are of code 0.
   void (*encode)(int count, const float* const* rows, float scale, int64_t n, uint32_t* out);
   void (*join)(int count, const int8_t* const* rows, int64_t n, uint32_t* out);
   // `row` is null for a row of padding. Writes up to a vector past the end: rows are placed in the order of their addresses.

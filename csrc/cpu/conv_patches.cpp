@@ -193,7 +193,8 @@ void PatchPlan::pad(int64_t firstRow, int64_t rows, ImageRows have, Encoded from
       if (!isRead(r)) continue;
       const int64_t row = top + r;
       const bool exists = row >= have.begin && row < have.end;
-      conv_.kernel.place(at, exists ? source + (row - have.begin) * shape_.width : nullptr, patches + block * blockStride_ + r * rowElements());
+      conv_.kernel.place(at, exists ? source + (row - have.begin) * shape_.width : nullptr,
+                         patches + block * blockStride_ + r * rowElements());
     }
   }
 }
@@ -218,7 +219,9 @@ void PatchPlan::unroll(int64_t firstRow, int64_t rows, ImageRows have, Encoded f
   for (int64_t block = 0; block < blocks_; ++block) {
     for (int64_t tap = 0; tap < shape_.taps(); ++tap, patches += blockStride_) {
       int64_t written = 0;
-      const auto rowsOfTap = [&](auto&& body) { forEachTapRow(shape_, tap / w.kernel[1], tap % w.kernel[1], firstRow, firstRow + rows, body); };
+      const auto rowsOfTap = [&](auto&& body) {
+        forEachTapRow(shape_, tap / w.kernel[1], tap % w.kernel[1], firstRow, firstRow + rows, body);
+      };
       rowsOfTap([&](int64_t, int64_t, int64_t n, int64_t, int64_t) { written += n; });
       if (written < pixels) std::fill(patches, patches + pixels, zero_);
       std::fill(patches + pixels, patches + blockStride_, zero_);

@@ -63,7 +63,7 @@ class PatchPlan {
   const ConvShape& shape_;
   bool byTaps_, unrolled_;
   bool straight_ = false;
-  bool halved_;  // two short rows of the output share a vector
+  bool halved_;    // two short rows of the output share a vector
   uint32_t zero_;  // an element of zeros
   // A padded row is cut into one part for each phase of the stride, or for each column of taps.
   int64_t slots_, pitch_;

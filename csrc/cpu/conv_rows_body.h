@@ -62,13 +62,13 @@ class Encoder {
 
  private:
   inline __attribute__((always_inline)) Int encodeOrdinary(Float x) const {
-      // Bounds first: NaN, the second operand, passes both.
-      x = Traits::min(high_, Traits::max(low_, x));
-      // Correctly rounded division without dividing (Markstein 1990): the remainder of a near quotient is exact.
-      Float q = x * inverse_;
-      q = Traits::fma(Traits::subtractProduct(q, scale_, x), inverse_, q);
-      q = Traits::fma(Traits::subtractProduct(q, scale_, x), inverse_, q);
-      return Traits::roundEven(q);
+    // Bounds first: NaN, the second operand, passes both.
+    x = Traits::min(high_, Traits::max(low_, x));
+    // Correctly rounded division without dividing (Markstein 1990): the remainder of a near quotient is exact.
+    Float q = x * inverse_;
+    q = Traits::fma(Traits::subtractProduct(q, scale_, x), inverse_, q);
+    q = Traits::fma(Traits::subtractProduct(q, scale_, x), inverse_, q);
+    return Traits::roundEven(q);
   }
 
   Float scale_, inverse_, low_, high_;
@@ -135,7 +135,8 @@ struct ConvRows {
         const Bytes low{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23}, high = low + 8;
         const Pairs lowPairs{0, 8, 1, 9, 2, 10, 3, 11}, highPairs = lowPairs + 4;
         const auto joinHalf = [&](Bytes half, uint32_t* at) {
-          const Pairs first = (Pairs)__builtin_shuffle(codes[0], codes[1], half), second = (Pairs)__builtin_shuffle(codes[2], codes[3], half);
+          const Pairs first = (Pairs)__builtin_shuffle(codes[0], codes[1], half),
+                      second = (Pairs)__builtin_shuffle(codes[2], codes[3], half);
           store(at, __builtin_shuffle(first, second, lowPairs));
           store(at + 4, __builtin_shuffle(first, second, highPairs));
         };

@@ -166,12 +166,19 @@ struct ConvLoops {
     static constexpr Tile kTiles[kConvPanel] = {
         tileOf<1, vectors, halved>,
         tileOf<2, vectors, halved>,
-        tileOf<kRows < 3 ? 1 : 3, vectors, halved>,
-        tileOf<kRows < 4 ? 1 : 4, vectors, halved>,
-        tileOf<kRows < 5 ? 1 : 5, vectors, halved>,
-        tileOf<kRows < 6 ? 1 : 6, vectors, halved>,
-        tileOf<kRows < 7 ? 1 : 7, vectors, halved>,
-        tileOf<kRows < 8 ? 1 : 8, vectors, halved>,
+        tileOf < kRows < 3 ? 1 : 3,
+        vectors,
+        halved >,
+        tileOf < kRows < 4 ? 1 : 4,
+        vectors,
+        halved >,
+        tileOf < kRows < 5 ? 1 : 5,
+        vectors,
+        halved >,
+        tileOf < kRows < 6 ? 1 : 6,
+        vectors,
+        halved >
+        , tileOf < kRows < 7 ? 1 : 7, vectors, halved >, tileOf < kRows < 8 ? 1 : 8, vectors, halved >,
     };
     kTiles[rows - 1](tile, finish);
   }

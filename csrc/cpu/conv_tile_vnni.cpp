@@ -16,7 +16,9 @@ struct Int8Traits : CommonTraits {
     const __m512i first = _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(low)));
     return (Sum)_mm512_inserti32x8(first, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(high)), 1);
   }
-  static Sum multiplyAdd(Sum sum, Sum weight, Sum values) { return (Sum)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)values, (__m512i)weight); }
+  static Sum multiplyAdd(Sum sum, Sum weight, Sum values) {
+    return (Sum)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)values, (__m512i)weight);
+  }
 };
 
 }  // namespace

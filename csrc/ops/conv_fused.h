@@ -13,8 +13,8 @@ namespace quanto::ops {
 Tensor conv2dFused(const Tensor& src, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& normScale,
                    const std::optional<Tensor>& normShift, const std::optional<Tensor>& addend, const Shape& stride, const Shape& padding,
                    const Shape& dilation, int64_t groups, int64_t activation);
-// Exact sums of int8 codes, times (srcScale * scale), plus bias. src is int8, or floats that are quantized with srcScale first; scale has one
-// number or one for each output channel. The result has scale's dtype, or is int8 where it is quantized with outScale at the end.
+// Exact sums of int8 codes, times (srcScale * scale), plus bias. src is int8, or floats that are quantized with srcScale first; scale has
+// one number or one for each output channel. The result has scale's dtype, or is int8 where it is quantized with outScale at the end.
 Tensor conv2dInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias,
                   const std::optional<Tensor>& normScale, const std::optional<Tensor>& normShift, const std::optional<Tensor>& addend,
                   const std::optional<Tensor>& outScale, const Shape& stride, const Shape& padding, const Shape& dilation, int64_t groups,

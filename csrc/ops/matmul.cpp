@@ -130,7 +130,8 @@ Tensor linearInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weigh
 Tensor packWeight(const Tensor& src) {
   requireDType("packWeight", "weight", src, DType::int8);
   if (src.ndim() == 4) return packConvWeight(src);
-  if (src.ndim() != 2) fail(ErrorCode::SHAPE_MISMATCH, "[packWeight] expected [out, in] or [O, C / groups, kh, kw] but got ", src.shape().str());
+  if (src.ndim() != 2)
+    fail(ErrorCode::SHAPE_MISMATCH, "[packWeight] expected [out, in] or [O, C / groups, kh, kw] but got ", src.shape().str());
   // A device that packs nothing keeps the row-major form, which its kernels read as well.
   if (src.packed() || !src.device().backend.packedBytes) return src;
   const int64_t bytes = static_cast<int64_t>(src.device().backend.packedBytes(src.dim(0), src.dim(1)));

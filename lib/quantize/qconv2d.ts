@@ -39,7 +39,8 @@ export class QConv2d extends QModule(Conv2d) {
   /** What the input is quantized to, if it is: int8 only, which integer convolutions read. */
   private get inputCodes(): InputCodes | null {
     const { activations } = this.quantization;
-    if (!this.quantizesInput || !this.calibrated.input || activations?.dtype !== 'int8' || this.input_scale.dtype !== 'float32') return null;
+    if (!this.quantizesInput || !this.calibrated.input || activations?.dtype !== 'int8' || this.input_scale.dtype !== 'float32')
+      return null;
     return { qtype: activations, scale: this.input_scale };
   }
 

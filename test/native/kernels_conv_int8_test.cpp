@@ -54,8 +54,8 @@ std::vector<int64_t> sumsOf(const Case& c, const std::vector<double>& src, const
   const int64_t inGroup = c.inChannels / w.groups, outGroup = c.outChannels / w.groups, taps = inGroup * w.kernel[0] * w.kernel[1];
   std::vector<int64_t> sums(out[0] * out[1] * out[2] * out[3]);
   for (size_t i = 0; i < sums.size(); ++i) {
-    const int64_t index = static_cast<int64_t>(i), x = index % out[3], y = index / out[3] % out[2], channel = index / out[3] / out[2] % out[1],
-                  image = index / out[3] / out[2] / out[1];
+    const int64_t index = static_cast<int64_t>(i), x = index % out[3], y = index / out[3] % out[2],
+                  channel = index / out[3] / out[2] % out[1], image = index / out[3] / out[2] / out[1];
     for (int64_t tap = 0; tap < taps; ++tap) {
       const int64_t kx = tap % w.kernel[1], ky = tap / w.kernel[1] % w.kernel[0], inChannel = tap / w.kernel[1] / w.kernel[0];
       const int64_t row = y * w.stride[0] - w.padding[0] + ky * w.dilation[0], column = x * w.stride[1] - w.padding[1] + kx * w.dilation[1];
@@ -93,7 +93,13 @@ struct Options {
   bool codes, packed, perChannel, bias, norm, addend, toCodes;
   Activation activation;
   explicit Options(unsigned bits)
-      : codes(bits & 1), packed(bits & 2), perChannel(bits & 4), bias(bits & 8), norm(bits & 16), addend(bits & 32), toCodes(bits & 64),
+      : codes(bits & 1),
+        packed(bits & 2),
+        perChannel(bits & 4),
+        bias(bits & 8),
+        norm(bits & 16),
+        addend(bits & 32),
+        toCodes(bits & 64),
         activation(static_cast<Activation>(bits / 128 % 5)) {}
 };
 
@@ -121,8 +127,9 @@ void convCase(const Case& c, const Options& options, DType outType) {
   }
   const std::vector<int64_t> sums = sumsOf(c, codes, weight.values(), shape);
 
-  Tensor packed(DType::uint8, {static_cast<int64_t>(
-                                  cpu::cpuBackend()->packedConvBytes(weight.shape()[0], weight.shape()[1], w.kernel[0] * w.kernel[1]))});
+  Tensor packed(
+      DType::uint8,
+      {static_cast<int64_t>(cpu::cpuBackend()->packedConvBytes(weight.shape()[0], weight.shape()[1], w.kernel[0] * w.kernel[1]))});
   View packedView = *static_cast<const View*>(weight);
   if (options.packed) {
     CHECK(cpu::packConvWeight(nullptr, weight, packed) == Status::ok, "packConvWeight failed");
