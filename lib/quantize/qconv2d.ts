@@ -31,9 +31,9 @@ export class QConv2d extends QModule(Conv2d) {
   }
 
   override get isPlain(): boolean {
-    const { forward, compute, quantizeInput, quantizeOutput } = QConv2d.prototype;
-    const own = [this.forward, this.compute, this.quantizeInput, this.quantizeOutput];
-    return own.every((method, i) => method === [forward, compute, quantizeInput, quantizeOutput][i]);
+    const { prototype: own } = QConv2d;
+    if (this.forward !== own.forward || this.compute !== own.compute) return false;
+    return this.quantizeInput === own.quantizeInput && this.quantizeOutput === own.quantizeOutput;
   }
 
   /** What the input is quantized to, if it is: int8 only, which integer convolutions read. */
