@@ -155,10 +155,12 @@ export interface Native {
   readonly linearWeightOnly: (src: NativeTensor, weight: NativeTensor, scale: NativeTensor, bias: NativeTensor | null) => NativeTensor;
   readonly linearInt8: (
     src: NativeTensor,
-    srcScale: NativeTensor,
+    srcScale: NativeTensor | null,
     weight: NativeTensor,
     scale: NativeTensor,
     bias: NativeTensor | null,
+    outScale: NativeTensor | null,
+    activation: number,
   ) => NativeTensor;
   readonly packWeight: (src: NativeTensor) => NativeTensor;
   readonly unpackWeight: (src: NativeTensor) => NativeTensor;

@@ -167,7 +167,9 @@ const quantizedLinear: Rule = ({ inputs }) => {
     const quantized = activation(src);
     if (!quantized || !isInt8(quantized)) return null;
     consume(quantized);
-    return Tensor.fromNative(native.linearInt8(quantized.codes.native, quantized.scale.native, codes.native, scale.native, biasHandle));
+    return Tensor.fromNative(
+      native.linearInt8(quantized.codes.native, quantized.scale.native, codes.native, scale.native, biasHandle, null, 0),
+    );
   }
   // Float sums depend on the order of the codes, so row-major ones are packed here: freezing a layer changes no bit of its output.
   using packed = Tensor.fromNative(native.packWeight(codes.native));

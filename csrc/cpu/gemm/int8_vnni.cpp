@@ -1,10 +1,9 @@
 // AVX-512 VNNI: vpdpbusd multiplies unsigned by signed bytes, so a comes in as a + 128, and 128 * (column sum of the weights) is taken off.
 #include <immintrin.h>
 
-#include "int8_scale_row.h"
+#include "int8_steps.h"
 #include "kernels.h"
 #include "pack_int8.h"
-#include "pack_rows.h"
 
 namespace quanto::cpu {
 namespace {
@@ -30,14 +29,13 @@ void tileOf(const Int8Tile& tile) {
     }
   }
   const auto step = [&](int64_t group, int s) __attribute__((always_inline)) {
-    const char* a = static_cast<const char*>(tile.a) + group * rows * kGroup;
     __m512i b[panels];
 #pragma GCC unroll 2
     for (int p = 0; p < panels; ++p) b[p] = _mm512_loadu_si512(weights[p] + group * kGroupBytes);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       int32_t four;
-      __builtin_memcpy(&four, a + i * kGroup, kGroup);
+      __builtin_memcpy(&four, tile.a + i * tile.aStride + group * kGroup, kGroup);
       const __m512i values = _mm512_set1_epi32(four);
 #pragma GCC unroll 2
       for (int p = 0; p < panels; ++p) sums[s][i][p] = _mm512_dpbusd_epi32(sums[s][i][p], values, b[p]);
@@ -76,9 +74,9 @@ const Int8Kernel kInt8Vnni = {
     .rows = kRows,
     .panels = kPanels,
     .elementBytes = 1,
-    .packRows = packRowsUnsigned8,
+    .packRow = packRow<uint8_t, 128>,
     .tile = runTile,
-    .scaleRow = scaleRow,
+    .scale = scaleTile,
 };
 
 }  // namespace quanto::cpu
