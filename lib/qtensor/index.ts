@@ -14,5 +14,5 @@ export {
   type QuantizeWeightOptions,
   type ScaleOptimizer,
 } from './quantizers';
-export { convolveIntegers, isInt8Weight, quantizedOps } from './rules';
+export { convolveIntegers, fusedLinear, isInt8Weight, quantizedOps } from './rules';
 export { loadQTensor, saveQTensor } from './state';

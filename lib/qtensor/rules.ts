@@ -157,23 +157,40 @@ export function isInt8Weight(weight: Tensor): weight is QBytesTensor {
   return weight instanceof QBytesTensor && isInt8(weight) && weight.axis !== -1;
 }
 
+/**
+ * @internal A linear layer of integers in one native call, with the bits of the separate ops: the input is quantized with `inputScale` (a
+ * quantized one comes as it is), and the result with `outputScale` where that is given. Null: these operands need the separate ops.
+ */
+export function fusedLinear(
+  input: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  { inputScale, outputScale }: { inputScale: Tensor | null; outputScale: Tensor | null },
+): Tensor | null {
+  if (!isInt8Weight(weight) || bias?.isQuantized) return null;
+  const quantized = activation(input);
+  if (input.isQuantized ? !quantized || !isInt8(quantized) : !inputScale || !isScaleDType(input.dtype)) return null;
+  const { codes, scale } = weight.stored;
+  const [src, srcScale] = quantized ? [quantized.codes, quantized.scale] : [input, inputScale as Tensor];
+  const result = Tensor.fromNative(
+    native.linearInt8(src.native, srcScale.native, codes.native, scale.native, bias?.native ?? null, outputScale?.native ?? null, 0),
+  );
+  return outputScale ? new QBytesTensor(weight.qtype, null, { codes: result, scale: outputScale.share() }) : result;
+}
+
 /** Linear layers: integers on both sides, or an int8 weight under float activations. */
 const quantizedLinear: Rule = ({ inputs }) => {
   const [src, weight, bias] = inputs as readonly [Tensor, Tensor, Tensor | undefined];
+  if (src instanceof QTensor) {
+    const product = fusedLinear(src, weight, bias ?? null, { inputScale: null, outputScale: null });
+    if (product) consume(src);
+    return product;
+  }
   if (!isInt8Weight(weight) || bias?.isQuantized) return null;
   const { codes, scale } = weight.stored;
-  const biasHandle = bias?.native ?? null;
-  if (src instanceof QTensor) {
-    const quantized = activation(src);
-    if (!quantized || !isInt8(quantized)) return null;
-    consume(quantized);
-    return Tensor.fromNative(
-      native.linearInt8(quantized.codes.native, quantized.scale.native, codes.native, scale.native, biasHandle, null, 0),
-    );
-  }
   // Float sums depend on the order of the codes, so row-major ones are packed here: freezing a layer changes no bit of its output.
   using packed = Tensor.fromNative(native.packWeight(codes.native));
-  return Tensor.fromNative(native.linearWeightOnly(src.native, packed.native, scale.native, biasHandle));
+  return Tensor.fromNative(native.linearWeightOnly(src.native, packed.native, scale.native, bias?.native ?? null));
 };
 
 /** What a convolution of integers needs to know beside its operands. */

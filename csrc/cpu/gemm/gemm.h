@@ -45,9 +45,12 @@ struct Scales {
   int64_t stride;
 };
 
+struct Int8Kernel;
+const Int8Kernel& int8Kernel();
+
 // int32 out[M, N] = a[M, K] . weight[N, K]^T. Sums wrap only past 2^31 (K > 131071 with extreme values).
 Status gemmInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, int64_t aColumnStride, const Int8Weight& weight,
-                int32_t* out, int64_t outRowStride, int64_t outColumnStride);
+                int32_t* out, int64_t outRowStride, int64_t outColumnStride, const Int8Kernel& kernel = int8Kernel());
 
 // The left operand [M, K] of a quantized layer: int8 codes with their scale, or real values that are quantized on their way into the tiles.
 struct Int8Source {
@@ -68,7 +71,7 @@ struct Int8Output {
 
 // out[M, N] from a [M, K] and weight [N, K]. No int32 matrix is written to memory.
 Status gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const Int8Source& a, const Int8Weight& weight, const Scales& weightScale,
-                      const Int8Output& out);
+                      const Int8Output& out, const Int8Kernel& kernel = int8Kernel());
 
 // float a [M, K], int8 weight [N, K]: out = (a . weight^T) * weightScale[n] + bias[n]. The float weight is never written to memory.
 Status gemmWeightOnly(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,

@@ -35,6 +35,7 @@ void multiply(const Product& product, int64_t rows, const char* packedRows, int6
   const int64_t work = (rows / down.pieces + 1) * kernel.panels * kPanelColumns * (product.k + 16);
   parallelFor(down.pieces * across.pieces, std::max<int64_t>(1, kGrain / work), [&](int64_t begin, int64_t end) {
     alignas(64) int32_t sums[kMaxSums];
+    if (kernel.begin) kernel.begin();
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t d = unit / across.pieces, panel = across.begin(unit % across.pieces), panels = across.size(unit % across.pieces);
       const int64_t column = panel * kPanelColumns, width = panels * kPanelColumns;
@@ -45,6 +46,7 @@ void multiply(const Product& product, int64_t rows, const char* packedRows, int6
         store(SumBlock{row, column, height, std::min(width, columns - column), sums, width});
       }
     }
+    if (kernel.end) kernel.end();
   });
 }
 
@@ -60,7 +62,7 @@ Status run(const Product& product, const Int8Rows& source, const Store& store) {
                                   : std::min(allPanels, roundUp(std::max<int64_t>(1, kWeightBytes / weightBytes), product.kernel.panels));
 
   BufferPlan plan;
-  const int64_t atRows = plan.add(blockRows * rowStride);
+  const int64_t atRows = plan.add(roundUp(blockRows + product.kernel.rowsRead - 1, product.kernel.rowsRead) * rowStride);
   const int64_t atWeight = plan.add(product.weight.packed ? 0 : blockPanels * weightBytes);
   thread_local ThreadBuffer memory;
   char* base = static_cast<char*>(memory.get(plan.bytes));
@@ -94,8 +96,7 @@ Status run(const Product& product, const Int8Rows& source, const Store& store) {
 }  // namespace
 
 Status gemmInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, int64_t aColumnStride, const Int8Weight& weight,
-                int32_t* out, int64_t outRowStride, int64_t outColumnStride) {
-  const Int8Kernel& kernel = int8Kernel();
+                int32_t* out, int64_t outRowStride, int64_t outColumnStride, const Int8Kernel& kernel) {
   const Int8Source source{a, DType::int8, aRowStride, aColumnStride, {}};
   return run({kernel, m, n, k, weight}, Int8Rows(kernel, source, k, nullptr), [&](const SumBlock& block) {
     for (int64_t i = 0; i < block.rows; ++i) {
@@ -106,9 +107,8 @@ Status gemmInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowSt
 }
 
 Status gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const Int8Source& a, const Int8Weight& weight, const Scales& weightScale,
-                      const Int8Output& out) {
+                      const Int8Output& out, const Int8Kernel& kernel) {
   const FloatKernel& convert = floatKernel();
-  const Int8Kernel& kernel = int8Kernel();
   const FloatOutput& real = out.real;
   thread_local ThreadBuffer memory;
   BufferPlan plan;

@@ -51,9 +51,12 @@ const Int8Kernel kInt8Avx2 = {
     .name = "avx2",
     .rows = kRows,
     .panels = 1,
+    .rowsRead = 1,
     .elementBytes = 2,
     .packRow = packRow<int16_t, 0>,
+    .begin = nullptr,
     .tile = runTile,
+    .end = nullptr,
     .scale = scaleTile,
 };
 

@@ -51,9 +51,12 @@ const Int8Kernel kInt8Avxvnni = {
     .name = "avxvnni",
     .rows = kRows,
     .panels = 1,
+    .rowsRead = 1,
     .elementBytes = 1,
     .packRow = packRow<uint8_t, 128>,
+    .begin = nullptr,
     .tile = runTile,
+    .end = nullptr,
     .scale = scaleTile,
 };
 

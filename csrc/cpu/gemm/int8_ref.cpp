@@ -35,9 +35,12 @@ const Int8Kernel kInt8Ref = {
     .name = "ref",
     .rows = kRows,
     .panels = 1,
+    .rowsRead = 1,
     .elementBytes = 1,
     .packRow = packRow<int8_t, 0>,
+    .begin = nullptr,
     .tile = runTile,
+    .end = nullptr,
     .scale = scaleTile,
 };
 

@@ -80,17 +80,21 @@ struct Int8Kernel {
   const char* name;
   int rows, panels;  // of the largest tile, a panel being 16 columns
 
+  int rowsRead;      // a tile reads its rows, and writes its sums, up to a multiple of this; 1 where it keeps to its own
   int elementBytes;  // of a value in a packed row
   // Codes of a row to the form that `tile` reads.
   void (*packRow)(int64_t count, const int8_t* in, void* out);
 
+  // Before and after the tiles that a thread computes in one go; null where there is nothing to prepare.
+  void (*begin)();
   // 1 <= rows <= this->rows, 1 <= panels <= this->panels.
   void (*tile)(int rows, int panels, const Int8Tile& tile);
+  void (*end)();
   void (*scale)(const ScaledTile& tile);
 };
 
 extern const FloatKernel kFloatAvx512, kFloatAvx2, kFloatRef;
-extern const Int8Kernel kInt8Vnni, kInt8Avxvnni, kInt8Avx2, kInt8Ref;
+extern const Int8Kernel kInt8Amx, kInt8Vnni, kInt8Avxvnni, kInt8Avx2, kInt8Ref;
 
 // The first of each ordered list that this machine and QUANTO_ISA allow.
 const FloatKernel& floatKernel();
