@@ -1,4 +1,4 @@
-import { fill_, nn, noGrad, QTensor, quantizeWeight, randn, tidy } from '../../lib';
+import { fill_, type nn, noGrad, QTensor, quantizeWeight, randn, tidy } from '../../lib';
 import { native } from '../../lib/native';
 import { cachedWeight, dropCachedWeight } from '../../lib/quantize/weight-cache';
 
