@@ -93,6 +93,8 @@ struct Backend {
   size_t (*packedBytes)(int64_t rows, int64_t columns);
   // The same for the weight of a convolution [outChannels, inChannels of a group, ...taps].
   size_t (*packedConvBytes)(int64_t outChannels, int64_t inChannels, int64_t taps);
+  // What was found of drivers and libraries, in one line for the user; may be null.
+  const char* (*describe)();
 
 #define KERNEL(name, parameters) Status(*name) parameters;
 #include "kernels.def"

@@ -74,6 +74,7 @@ const Backend* cpuBackend() {
       .copyToHost = copyBytes,
       .packedBytes = packedBytes,
       .packedConvBytes = packedConvBytes,
+      .describe = nullptr,
 #define KERNEL(name, parameters) .name = cpu::name,
 #include "../kernels.def"
 #undef KERNEL

@@ -356,6 +356,8 @@ export interface Native {
   readonly deviceId: (name: string) => number;
   readonly deviceName: (id: number) => string;
   readonly deviceNames: () => string[];
+  readonly deviceMemory: (id: number) => number[];
+  readonly describeDevice: (id: number) => string;
   readonly loadBackendFile: (path: string) => string;
   readonly synchronize: () => void;
   readonly threadCount: () => number;
