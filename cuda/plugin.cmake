@@ -11,10 +11,11 @@ foreach(source ${cuda_sources})
   list(APPEND emulated_sources ${emulated})
 endforeach()
 file(GLOB emulator_sources CONFIGURE_DEPENDS cuda/emulator/*.cpp)
-add_library(quanto_cuda_emu MODULE EXCLUDE_FROM_ALL ${emulated_sources} ${emulator_sources})
+add_library(cuda_emulated OBJECT EXCLUDE_FROM_ALL ${emulated_sources} ${emulator_sources})
+add_library(quanto_cuda_emu MODULE EXCLUDE_FROM_ALL $<TARGET_OBJECTS:cuda_emulated>)
 set_target_properties(quanto_cuda_emu PROPERTIES PREFIX "" SUFFIX ".so" LIBRARY_OUTPUT_DIRECTORY ${output}/test)
 # Kernels round where they say so; integer elements wrap around.
-target_compile_options(quanto_cuda_emu PRIVATE -fwrapv)
+target_compile_options(cuda_emulated PRIVATE -fwrapv)
 target_link_libraries(quanto_cuda_emu PRIVATE Threads::Threads)
 if(QUANTO_SANITIZE MATCHES thread)
   # What runs the fibers is no part of what they do.
@@ -24,11 +25,14 @@ endif()
 
 if(QUANTO_CUDA)
   set(CMAKE_CUDA_ARCHITECTURES ${QUANTO_CUDA_ARCHITECTURES})
-  set(CMAKE_CUDA_STANDARD 20)
+
   set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
   enable_language(CUDA)
   add_library(quanto_cuda MODULE ${cuda_sources})
-  set_target_properties(quanto_cuda PROPERTIES PREFIX lib SUFFIX ".so" LIBRARY_OUTPUT_DIRECTORY ${output} COMPILE_OPTIONS "" CUDA_VISIBILITY_PRESET hidden)
+  set_target_properties(quanto_cuda PROPERTIES PREFIX lib SUFFIX ".so" LIBRARY_OUTPUT_DIRECTORY ${output} CUDA_VISIBILITY_PRESET hidden
+                                               LINKER_LANGUAGE CXX)
   target_include_directories(quanto_cuda SYSTEM PRIVATE ${QUANTO_CUBLASLT_INCLUDE})
-  target_compile_options(quanto_cuda PRIVATE --extended-lambda --expt-relaxed-constexpr -fmad=false -Xcompiler=-Wall,-Wextra,-ffp-contract=off)
+  # nvcc knows no -W and -f options of the host compiler, which the directory has.
+  set_target_properties(quanto_cuda PROPERTIES COMPILE_OPTIONS "")
+  target_compile_options(quanto_cuda PRIVATE -std=c++20 --extended-lambda --expt-relaxed-constexpr -fmad=false -Xcompiler=-Wall,-Wextra,-ffp-contract=off)
 endif()

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "../../csrc/dtype.h"
 #include "emulator.h"
@@ -59,8 +60,7 @@ bool supports(const MatmulDescription& desc, const MatrixLayout& a, const Matrix
     if (layout->ld < layout->rows || layout->batch != d.batch) return false;
   }
   if (desc.compute == CUBLAS_COMPUTE_32I) {
-    const bool types = a.type == CUDA_R_8I && b.type == CUDA_R_8I &&
-                       ((d.type == CUDA_R_32I && desc.scale == CUDA_R_32I) || (d.type == CUDA_R_8I && desc.scale == CUDA_R_32F));
+    const bool types = a.type == CUDA_R_8I && b.type == CUDA_R_8I && d.type == CUDA_R_32I && desc.scale == CUDA_R_32I;
     const bool sizes = m % 4 == 0 && k % 4 == 0 && a.ld % 4 == 0 && b.ld % 4 == 0 && a.offset % 4 == 0 && b.offset % 4 == 0;
     return types && sizes && isTransposed(desc.transA) && !isTransposed(desc.transB);
   }
@@ -83,25 +83,54 @@ void setAt(void* data, cudaDataType type, int64_t i, float value) {
   else static_cast<float*>(data)[i] = value;
 }
 
-void compute(const MatmulDescription& desc, const void* a, const MatrixLayout& aLayout, const void* b, const MatrixLayout& bLayout, void* d,
-             const MatrixLayout& dLayout) {
+// The vectors that products are made of, side by side: row i of op(A), or column j of op(B).
+template <class T, class Value>
+std::vector<T> gathered(const MatrixLayout& layout, bool alongRows, int64_t count, int64_t k, int64_t batch, Value&& value) {
+  std::vector<T> vectors(static_cast<size_t>(count * k));
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t l = 0; l < k; ++l) vectors[static_cast<size_t>(i * k + l)] = value(batch * layout.offset + (alongRows ? i * layout.ld + l : l * layout.ld + i));
+  }
+  return vectors;
+}
+
+template <class T>
+T dot(const T* a, const T* b, int64_t k) {
+  constexpr int kLanes = 8;
+  T lanes[kLanes] = {};
+  int64_t l = 0;
+  for (; l + kLanes <= k; l += kLanes) {
+    for (int i = 0; i < kLanes; ++i) lanes[i] += a[l + i] * b[l + i];
+  }
+  for (; l < k; ++l) lanes[0] += a[l] * b[l];
+  for (int i = 1; i < kLanes; ++i) lanes[0] += lanes[i];
+  return lanes[0];
+}
+
+template <class T, class ValueA, class ValueB, class Store>
+void multiply(const MatmulDescription& desc, const MatrixLayout& aLayout, const MatrixLayout& bLayout, const MatrixLayout& dLayout, ValueA&& valueA,
+              ValueB&& valueB, Store&& store) {
   const int64_t k = isTransposed(desc.transA) ? aLayout.rows : aLayout.columns;
   for (int64_t batch = 0; batch < dLayout.batch; ++batch) {
+    const auto left = gathered<T>(aLayout, isTransposed(desc.transA), dLayout.rows, k, batch, valueA);
+    const auto right = gathered<T>(bLayout, !isTransposed(desc.transB), dLayout.columns, k, batch, valueB);
     for (int64_t j = 0; j < dLayout.columns; ++j) {
-      for (int64_t i = 0; i < dLayout.rows; ++i) {
-        double sum = 0;
-        int32_t integerSum = 0;
-        for (int64_t l = 0; l < k; ++l) {
-          const int64_t atA = batch * aLayout.offset + (isTransposed(desc.transA) ? i * aLayout.ld + l : l * aLayout.ld + i);
-          const int64_t atB = batch * bLayout.offset + (isTransposed(desc.transB) ? l * bLayout.ld + j : j * bLayout.ld + l);
-          if (aLayout.type == CUDA_R_8I) integerSum += static_cast<const int8_t*>(a)[atA] * static_cast<const int8_t*>(b)[atB];
-          else sum += static_cast<double>(valueAt(a, aLayout.type, atA)) * valueAt(b, bLayout.type, atB);
-        }
-        const int64_t at = batch * dLayout.offset + j * dLayout.ld + i;
-        if (dLayout.type == CUDA_R_32I) static_cast<int32_t*>(d)[at] = integerSum;
-        else setAt(d, dLayout.type, at, static_cast<float>(sum));
-      }
+      for (int64_t i = 0; i < dLayout.rows; ++i)
+        store(batch * dLayout.offset + j * dLayout.ld + i, dot(left.data() + i * k, right.data() + j * k, k));
     }
+  }
+}
+
+void compute(const MatmulDescription& desc, const void* a, const MatrixLayout& aLayout, const void* b, const MatrixLayout& bLayout, void* d,
+             const MatrixLayout& dLayout) {
+  if (aLayout.type == CUDA_R_8I) {
+    multiply<int32_t>(
+        desc, aLayout, bLayout, dLayout, [=](int64_t i) { return static_cast<const int8_t*>(a)[i]; },
+        [=](int64_t i) { return static_cast<const int8_t*>(b)[i]; }, [=](int64_t i, int32_t sum) { static_cast<int32_t*>(d)[i] = sum; });
+  } else {
+    multiply<double>(
+        desc, aLayout, bLayout, dLayout, [&](int64_t i) { return valueAt(a, aLayout.type, i); },
+        [&](int64_t i) { return valueAt(b, bLayout.type, i); },
+        [&](int64_t i, double sum) { setAt(d, dLayout.type, i, static_cast<float>(sum)); });
   }
 }
 
