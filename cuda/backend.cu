@@ -1,11 +1,10 @@
 // The plugin's one export, and which devices it serves.
-#include "backend.h"
-
 #include <algorithm>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
+#include "backend.h"
 #include "blas_lt.h"
 #include "device.h"
 
@@ -39,7 +38,8 @@ std::string chooseDevices(int count, std::vector<int>& ordinals) {
     const bool number = !item.empty() && item.size() < 4 && item.find_first_not_of("0123456789") == std::string::npos;
     const int ordinal = number ? std::stoi(item) : -1;
     if (ordinal < 0 || ordinal >= count)
-      return "QUANTO_VISIBLE_DEVICES expected numbers from 0 to " + std::to_string(count - 1) + ", separated by commas, but got '" + text + "'";
+      return "QUANTO_VISIBLE_DEVICES expected numbers from 0 to " + std::to_string(count - 1) + ", separated by commas, but got '" + text +
+             "'";
     ordinals.push_back(ordinal);
     begin = end + 1;
   }
@@ -53,9 +53,10 @@ Machine findMachine() {
   cudaRuntimeGetVersion(&runtime);
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaErrorInsufficientDriver) {
-    machine.reason = driver == 0 ? "no NVIDIA driver is installed; the plugin needs version 580 or later (CUDA " + versionText(runtime) + ")"
-                                 : "the NVIDIA driver serves CUDA " + versionText(driver) + " but the plugin needs " + versionText(runtime) +
-                                       "; install driver 580 or later";
+    machine.reason = driver == 0
+                         ? "no NVIDIA driver is installed; the plugin needs version 580 or later (CUDA " + versionText(runtime) + ")"
+                         : "the NVIDIA driver serves CUDA " + versionText(driver) + " but the plugin needs " + versionText(runtime) +
+                               "; install driver 580 or later";
   } else if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0)) {
     machine.reason = "the NVIDIA driver finds no GPU on this machine";
   } else if (error != cudaSuccess) {
@@ -64,8 +65,8 @@ Machine findMachine() {
     machine.reason = chooseDevices(count, machine.ordinals);
     if (!machine.reason.empty()) machine.ordinals.clear();
   }
-  machine.description = "driver: " + (driver == 0 ? std::string("none") : "CUDA " + versionText(driver)) + "; runtime: CUDA " + versionText(runtime) +
-                        "; devices: " + std::to_string(machine.ordinals.size()) + "; " + describeBlasLt();
+  machine.description = "driver: " + (driver == 0 ? std::string("none") : "CUDA " + versionText(driver)) + "; runtime: CUDA " +
+                        versionText(runtime) + "; devices: " + std::to_string(machine.ordinals.size()) + "; " + describeBlasLt();
   return machine;
 }
 

@@ -18,11 +18,12 @@ namespace quanto::cuda {
 
 namespace {
 
-#define QUANTO_BLASLT_CALLS(CALL)                                                                                              \
-  CALL(cublasLtCreate) CALL(cublasLtDestroy) CALL(cublasLtGetVersion) CALL(cublasLtMatmulDescCreate) CALL(cublasLtMatmulDescDestroy) \
-  CALL(cublasLtMatmulDescSetAttribute) CALL(cublasLtMatrixLayoutCreate) CALL(cublasLtMatrixLayoutDestroy)                        \
-  CALL(cublasLtMatrixLayoutSetAttribute) CALL(cublasLtMatmulPreferenceCreate) CALL(cublasLtMatmulPreferenceDestroy)              \
-  CALL(cublasLtMatmulPreferenceSetAttribute) CALL(cublasLtMatmulAlgoGetHeuristic) CALL(cublasLtMatmul)
+#define QUANTO_BLASLT_CALLS(CALL)                                                                                           \
+  CALL(cublasLtCreate)                                                                                                      \
+  CALL(cublasLtDestroy) CALL(cublasLtGetVersion) CALL(cublasLtMatmulDescCreate) CALL(cublasLtMatmulDescDestroy)             \
+      CALL(cublasLtMatmulDescSetAttribute) CALL(cublasLtMatrixLayoutCreate) CALL(cublasLtMatrixLayoutDestroy)               \
+          CALL(cublasLtMatrixLayoutSetAttribute) CALL(cublasLtMatmulPreferenceCreate) CALL(cublasLtMatmulPreferenceDestroy) \
+              CALL(cublasLtMatmulPreferenceSetAttribute) CALL(cublasLtMatmulAlgoGetHeuristic) CALL(cublasLtMatmul)
 
 struct Library {
 #define CALL(name) decltype(&::name) name = nullptr;
@@ -33,7 +34,8 @@ struct Library {
 };
 
 const char* const kMissing =
-    "cuBLASLt not found (libcublasLt.so.13 or .12): matrix products run on the plugin's own kernels; install the CUDA toolkit's cuBLAS, or set "
+    "cuBLASLt not found (libcublasLt.so.13 or .12): matrix products run on the plugin's own kernels; install the CUDA toolkit's cuBLAS, or "
+    "set "
     "CUDA_PATH to where it is";
 
 #if defined(__CUDACC__)
@@ -41,7 +43,8 @@ const char* const kMissing =
 void* openLibrary(std::string& where) {
   const char* home = std::getenv("CUDA_PATH");
   for (const int mode : {RTLD_NOW | RTLD_NOLOAD, RTLD_NOW}) {
-    for (const std::string& folder : {std::string(), home ? std::string(home) + "/lib64/" : std::string(), std::string("/usr/local/cuda/lib64/")}) {
+    for (const std::string& folder :
+         {std::string(), home ? std::string(home) + "/lib64/" : std::string(), std::string("/usr/local/cuda/lib64/")}) {
       for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12"}) {
         where = folder + name;
         if (void* library = dlopen(where.c_str(), mode | RTLD_LOCAL)) return library;
@@ -58,11 +61,11 @@ Library findLibrary() {
   library.description = kMissing;
   if (!handle) return library;
   library.found = true;
-#define CALL(name) \
-  library.found = library.found && (library.name = reinterpret_cast<decltype(&::name)>(dlsym(handle, #name))) != nullptr;
+#define CALL(name) library.found = library.found && (library.name = reinterpret_cast<decltype(&::name)>(dlsym(handle, #name))) != nullptr;
   QUANTO_BLASLT_CALLS(CALL)
 #undef CALL
-  library.description = library.found ? "cuBLASLt " + std::to_string(library.cublasLtGetVersion()) + " (" + where + ")" : where + " lacks calls that quanto makes";
+  library.description = library.found ? "cuBLASLt " + std::to_string(library.cublasLtGetVersion()) + " (" + where + ")"
+                                      : where + " lacks calls that quanto makes";
   return library;
 }
 #else
@@ -165,12 +168,15 @@ bool typeOf(DType dtype, cudaDataType& type) {
   }
 }
 
-bool makeLayout(cublasLtMatrixLayout_t* layout, cudaDataType type, int64_t rows, int64_t columns, int64_t ld, int64_t batch, int64_t stride) {
+bool makeLayout(cublasLtMatrixLayout_t* layout, cudaDataType type, int64_t rows, int64_t columns, int64_t ld, int64_t batch,
+                int64_t stride) {
   const Library& lt = library();
   const auto count = static_cast<int32_t>(batch);
-  return lt.cublasLtMatrixLayoutCreate(layout, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), ld) == CUBLAS_STATUS_SUCCESS &&
+  return lt.cublasLtMatrixLayoutCreate(layout, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), ld) ==
+             CUBLAS_STATUS_SUCCESS &&
          lt.cublasLtMatrixLayoutSetAttribute(*layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count) == CUBLAS_STATUS_SUCCESS &&
-         lt.cublasLtMatrixLayoutSetAttribute(*layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride) == CUBLAS_STATUS_SUCCESS;
+         lt.cublasLtMatrixLayoutSetAttribute(*layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride) ==
+             CUBLAS_STATUS_SUCCESS;
 }
 
 void destroy(Plan& plan) {
@@ -189,8 +195,22 @@ struct Product {
   void* out;
 
   Key key() const {
-    return {type, outType, m, n, a.rows, a.ld, a.batchStride, a.transposed, b.rows, b.ld, b.batchStride, b.transposed, batch, outLd,
-            alignmentOf(aData) << 20 | alignmentOf(bData) << 10 | alignmentOf(out), outStride};
+    return {type,
+            outType,
+            m,
+            n,
+            a.rows,
+            a.ld,
+            a.batchStride,
+            a.transposed,
+            b.rows,
+            b.ld,
+            b.batchStride,
+            b.transposed,
+            batch,
+            outLd,
+            alignmentOf(aData) << 20 | alignmentOf(bData) << 10 | alignmentOf(out),
+            outStride};
   }
 };
 
@@ -289,9 +309,11 @@ bool multiplyByBlasLt(Issue& issue, Queue* handle, const View& a, const View& b,
   const float one = 1, zero = 0;
   const int32_t integerOne = 1, integerZero = 0;
   const bool integers = product.type == CUDA_R_8I;
-  const void *alpha = integers ? static_cast<const void*>(&integerOne) : &one, *beta = integers ? static_cast<const void*>(&integerZero) : &zero;
-  return library().cublasLtMatmul(context->handle, plan.desc, alpha, product.aData, plan.a, product.bData, plan.b, beta, product.out, plan.d,
-                                  product.out, plan.d, &plan.algo, workspace, plan.workspace, issue.stream()) == CUBLAS_STATUS_SUCCESS;
+  const void *alpha = integers ? static_cast<const void*>(&integerOne) : &one,
+             *beta = integers ? static_cast<const void*>(&integerZero) : &zero;
+  return library().cublasLtMatmul(context->handle, plan.desc, alpha, product.aData, plan.a, product.bData, plan.b, beta, product.out,
+                                  plan.d, product.out, plan.d, &plan.algo, workspace, plan.workspace,
+                                  issue.stream()) == CUBLAS_STATUS_SUCCESS;
 }
 
 }  // namespace quanto::cuda

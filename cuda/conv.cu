@@ -66,7 +66,8 @@ View matrices(void* data, DType dtype, int64_t batch, int64_t rows, int64_t colu
 constexpr int64_t kMostPatchBytes = int64_t{256} << 20;
 
 // One group: its patches are unrolled into scratch memory, and the library multiplies. False where it does not.
-bool convolveByBlasLt(Issue& issue, Queue* queue, const ConvShape& shape, const View& src, const View& weight, const View* bias, const View& out) {
+bool convolveByBlasLt(Issue& issue, Queue* queue, const ConvShape& shape, const View& src, const View& weight, const View* bias,
+                      const View& out) {
   const int64_t patch = shape.patch(), pixels = shape.outPixels(), count = shape.images * patch * pixels;
   const bool narrowBias = bias && dtypeOf(out) != DType::float32;
   if (shape.groups != 1 || narrowBias || count * elementBytes(src) > kMostPatchBytes) return false;
@@ -88,7 +89,8 @@ bool convolveByBlasLt(Issue& issue, Queue* queue, const ConvShape& shape, const 
   if (!bias) return true;
   const Operand summands(*bias), sums(out);
   const int64_t channels = shape.outChannels;
-  issue.forEach(shape.images * channels * pixels, [=] QUANTO_DEVICE(int64_t i) { sums.set(i, sums.get(i) + summands.get(i / pixels % channels)); });
+  issue.forEach(shape.images * channels * pixels,
+                [=] QUANTO_DEVICE(int64_t i) { sums.set(i, sums.get(i) + summands.get(i / pixels % channels)); });
   return true;
 }
 

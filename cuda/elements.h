@@ -44,8 +44,8 @@ QUANTO_DEVICE inline typename StorageOf<dtype>::type convertOut(T value) {
 template <class T>
 QUANTO_DEVICE inline T load(const void* data, DType dtype, int64_t i) {
   switch (dtype) {
-#define DTYPE(id, ...)  \
-  case DType::id:       \
+#define DTYPE(id, ...) \
+  case DType::id:      \
     return convertIn<DType::id, T>(static_cast<const StorageOf<DType::id>::type*>(data)[i]);
 #include "../csrc/dtypes.def"
 #undef DTYPE
@@ -56,9 +56,9 @@ QUANTO_DEVICE inline T load(const void* data, DType dtype, int64_t i) {
 template <class T>
 QUANTO_DEVICE inline void store(void* data, DType dtype, int64_t i, T value) {
   switch (dtype) {
-#define DTYPE(id, ...)                                                                        \
-  case DType::id:                                                                             \
-    static_cast<StorageOf<DType::id>::type*>(data)[i] = convertOut<DType::id, T>(value);      \
+#define DTYPE(id, ...)                                                                   \
+  case DType::id:                                                                        \
+    static_cast<StorageOf<DType::id>::type*>(data)[i] = convertOut<DType::id, T>(value); \
     break;
 #include "../csrc/dtypes.def"
 #undef DTYPE
@@ -96,10 +96,18 @@ using BitsOf =
 
 QUANTO_DEVICE inline void moveElement(void* to, int64_t at, const void* from, int64_t place, int bytes) {
   switch (bytes) {
-    case 1: static_cast<uint8_t*>(to)[at] = static_cast<const uint8_t*>(from)[place]; break;
-    case 2: static_cast<uint16_t*>(to)[at] = static_cast<const uint16_t*>(from)[place]; break;
-    case 4: static_cast<uint32_t*>(to)[at] = static_cast<const uint32_t*>(from)[place]; break;
-    default: static_cast<uint64_t*>(to)[at] = static_cast<const uint64_t*>(from)[place]; break;
+    case 1:
+      static_cast<uint8_t*>(to)[at] = static_cast<const uint8_t*>(from)[place];
+      break;
+    case 2:
+      static_cast<uint16_t*>(to)[at] = static_cast<const uint16_t*>(from)[place];
+      break;
+    case 4:
+      static_cast<uint32_t*>(to)[at] = static_cast<const uint32_t*>(from)[place];
+      break;
+    default:
+      static_cast<uint64_t*>(to)[at] = static_cast<const uint64_t*>(from)[place];
+      break;
   }
 }
 

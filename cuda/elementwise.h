@@ -31,9 +31,9 @@ inline Result binaryResult(int32_t op) {
 template <class T>
 QUANTO_DEVICE T unaryRow(UnaryOp op, T x, [[maybe_unused]] T a, [[maybe_unused]] T b) {
   switch (op) {
-#define UNARY(name, result, ...)                                                                             \
-  case UnaryOp::name:                                                                                        \
-    if constexpr (isFloat<T> || Result::result != Result::real) return static_cast<T>(__VA_ARGS__);          \
+#define UNARY(name, result, ...)                                                                    \
+  case UnaryOp::name:                                                                               \
+    if constexpr (isFloat<T> || Result::result != Result::real) return static_cast<T>(__VA_ARGS__); \
     break;
 #include "../csrc/unary.def"
 #undef UNARY
@@ -44,9 +44,9 @@ QUANTO_DEVICE T unaryRow(UnaryOp op, T x, [[maybe_unused]] T a, [[maybe_unused]]
 template <class T>
 QUANTO_DEVICE T binaryRow(BinaryOp op, T x, T y) {
   switch (op) {
-#define BINARY(name, result, ...)                                                                            \
-  case BinaryOp::name:                                                                                       \
-    if constexpr (isFloat<T> || Result::result != Result::real) return static_cast<T>(__VA_ARGS__);          \
+#define BINARY(name, result, ...)                                                                   \
+  case BinaryOp::name:                                                                              \
+    if constexpr (isFloat<T> || Result::result != Result::real) return static_cast<T>(__VA_ARGS__); \
     break;
 #include "../csrc/binary.def"
 #undef BINARY

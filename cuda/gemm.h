@@ -58,8 +58,8 @@ void multiply(Issue& issue, int64_t batch, int64_t m, int64_t n, int64_t k, cons
   else multiplyTiles<1>(issue, batch, m, n, k, left, right, store);
 }
 
-// The same for int8 codes with int32 sums that wrap, as the vector instructions do: left(batch, i, l) and right(batch, l, j) give four codes
-// from depth l on, zeros beyond the end.
+// The same for int8 codes with int32 sums that wrap, as the vector instructions do: left(batch, i, l) and right(batch, l, j) give four
+// codes from depth l on, zeros beyond the end.
 template <class Left, class Right, class Store>
 void multiplyCodes(Issue& issue, int64_t batch, int64_t m, int64_t n, int64_t k, const Left& left, const Right& right, const Store& store) {
   if (batch * m * n == 0) return;
@@ -107,8 +107,8 @@ QUANTO_DEVICE inline int fourCodes(const int8_t* codes, int64_t stride, int64_t 
 // For a few rows, which read the weight once: a warp for each row of the weight, 16 codes a load. out(i, j, sum) is called by one lane.
 inline constexpr int kFewRows = 8;
 template <class Store>
-void multiplyFewRows(Issue& issue, int64_t m, int64_t n, int64_t k, const int8_t* src, int64_t srcStride, const int8_t* weight, int64_t weightStride,
-                     const Store& store) {
+void multiplyFewRows(Issue& issue, int64_t m, int64_t n, int64_t k, const int8_t* src, int64_t srcStride, const int8_t* weight,
+                     int64_t weightStride, const Store& store) {
   constexpr int kWarps = 4;
   issue.launch(dim3(static_cast<unsigned>((n + kWarps - 1) / kWarps)), dim3(kWarp, kWarps), [=] QUANTO_DEVICE() {
     const int lane = static_cast<int>(threadIdx.x);

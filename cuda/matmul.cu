@@ -60,7 +60,9 @@ struct Source {
   Operand values;
   int64_t strides[3];
   explicit Source(const View& view) : values(view), strides{view.strides[0], view.strides[1], view.strides[2]} {}
-  QUANTO_DEVICE float get(int64_t item, int64_t i, int64_t j) const { return values.get(item * strides[0] + i * strides[1] + j * strides[2]); }
+  QUANTO_DEVICE float get(int64_t item, int64_t i, int64_t j) const {
+    return values.get(item * strides[0] + i * strides[1] + j * strides[2]);
+  }
 };
 
 void multiplyFloats(Issue& issue, const View& a, const View& b, const View* bias, const View& out) {
@@ -115,7 +117,8 @@ Status intMatmul(Queue* queue, const View* a, const View* b, const View* out) {
   if (elementCount(*out) == 0 || multiplyByBlasLt(issue, queue, *a, *b, *out)) return issue.finish();
   auto* sums = static_cast<int32_t*>(out->data);
   const int64_t batch = out->strides[0], row = out->strides[1], column = out->strides[2];
-  multiplyCodeViews(issue, *a, *b, [=] QUANTO_DEVICE(int64_t item, int64_t i, int64_t j, int sum) { sums[item * batch + i * row + j * column] = sum; });
+  multiplyCodeViews(issue, *a, *b,
+                    [=] QUANTO_DEVICE(int64_t item, int64_t i, int64_t j, int sum) { sums[item * batch + i * row + j * column] = sum; });
   return issue.finish();
 }
 

@@ -53,8 +53,7 @@ void normalizeBackward(Issue& issue, const View* dout, const View* src, const Vi
     const auto normalized = [&](int64_t i) { return (values.get(place + i) - center) * inverse; };
     const auto along = static_cast<float>(sumOver(n, [&](int64_t i) { return slope(i) * normalized(i); }) / static_cast<double>(n));
     const auto level = static_cast<float>(mean ? sumOver(n, slope) / static_cast<double>(n) : 0.0);
-    for (int64_t i = threadIdx.x; i < n; i += blockDim.x)
-      results.set(place + i, inverse * (slope(i) - level - normalized(i) * along));
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) results.set(place + i, inverse * (slope(i) - level - normalized(i) * along));
   });
 }
 

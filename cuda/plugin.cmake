@@ -25,14 +25,16 @@ endif()
 
 if(QUANTO_CUDA)
   set(CMAKE_CUDA_ARCHITECTURES ${QUANTO_CUDA_ARCHITECTURES})
-
   set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
   enable_language(CUDA)
+  # A CMake that cannot tell nvcc's version does not know this option of it.
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  set(CMAKE_CUDA_STANDARD 20)
   add_library(quanto_cuda MODULE ${cuda_sources})
   set_target_properties(quanto_cuda PROPERTIES PREFIX lib SUFFIX ".so" LIBRARY_OUTPUT_DIRECTORY ${output} CUDA_VISIBILITY_PRESET hidden
                                                LINKER_LANGUAGE CXX)
   target_include_directories(quanto_cuda SYSTEM PRIVATE ${QUANTO_CUBLASLT_INCLUDE})
   # nvcc knows no -W and -f options of the host compiler, which the directory has.
   set_target_properties(quanto_cuda PROPERTIES COMPILE_OPTIONS "")
-  target_compile_options(quanto_cuda PRIVATE -std=c++20 --extended-lambda --expt-relaxed-constexpr -fmad=false -Xcompiler=-Wall,-Wextra,-ffp-contract=off)
+  target_compile_options(quanto_cuda PRIVATE --extended-lambda --expt-relaxed-constexpr -fmad=false -Xcompiler=-Wall,-Wextra,-ffp-contract=off)
 endif()

@@ -163,6 +163,8 @@ Status avgPool2dBackward(Queue* queue, const View* dout, const View* dsrc, const
 
 Status adaptiveAvgPool2d(Queue* queue, const View* src, const View* out) { return average(queue, *src, *out, AdaptiveRegions{}); }
 
-Status adaptiveAvgPool2dBackward(Queue* queue, const View* dout, const View* dsrc) { return spread(queue, *dout, *dsrc, AdaptiveRegions{}); }
+Status adaptiveAvgPool2dBackward(Queue* queue, const View* dout, const View* dsrc) {
+  return spread(queue, *dout, *dsrc, AdaptiveRegions{});
+}
 
 }  // namespace quanto::cuda

@@ -1,9 +1,8 @@
-#include "queue.h"
-
 #include <algorithm>
 #include <cstring>
 
 #include "backend.h"
+#include "queue.h"
 
 namespace quanto::cuda {
 
@@ -86,7 +85,8 @@ int* Issue::indexFlag() {
 Status Issue::finishIndices() {
   int found = 0;
   if (!failed()) note(cudaEventSynchronize(queue_.staged[queue_.half]));
-  if (!failed()) note(cudaMemcpyAsync(queue_.staging + queue_.half * kStagingHalf, queue_.flag, sizeof found, cudaMemcpyDeviceToHost, stream()));
+  if (!failed())
+    note(cudaMemcpyAsync(queue_.staging + queue_.half * kStagingHalf, queue_.flag, sizeof found, cudaMemcpyDeviceToHost, stream()));
   if (!failed()) note(cudaStreamSynchronize(stream()));
   if (failed()) return finish();
   std::memcpy(&found, queue_.staging + queue_.half * kStagingHalf, sizeof found);

@@ -84,7 +84,8 @@ struct Plan {
 constexpr int64_t kPiece = 1 << 14, kMaxPieces = 256;
 
 Plan makePlan(const View& src, const View& out, int32_t reduced) {
-  Plan plan{Operand(src), Operand(out), makeLoop({&out, &src}, 0, src.ndim - reduced), makeLoop({&src}, src.ndim - reduced, src.ndim), 1, 0};
+  Plan plan{
+      Operand(src), Operand(out), makeLoop({&out, &src}, 0, src.ndim - reduced), makeLoop({&src}, src.ndim - reduced, src.ndim), 1, 0};
   plan.pieces = std::clamp<int64_t>((plan.region.count + kPiece - 1) / kPiece, 1, kMaxPieces);
   plan.piece = (plan.region.count + plan.pieces - 1) / plan.pieces;
   return plan;

@@ -25,7 +25,8 @@ void run(Issue& issue, UnaryOp op, const View& src, const View& out, T a, T b) {
   const auto loop = makeLoop({&out, &src});
   const Operand source(src), target(out);
   if constexpr (isFloat<T>) {
-    if (loop.isDense() && source.dtype == DType::float32 && target.dtype == DType::float32 && isAligned16(src.data) && isAligned16(out.data))
+    if (loop.isDense() && source.dtype == DType::float32 && target.dtype == DType::float32 && isAligned16(src.data) &&
+        isAligned16(out.data))
       return runDense(issue, op, src, out, loop.count, a, b);
   }
   issue.forEach(loop.count, [=] QUANTO_DEVICE(int64_t i) {

@@ -88,7 +88,8 @@ template <class T, class Value>
 std::vector<T> gathered(const MatrixLayout& layout, bool alongRows, int64_t count, int64_t k, int64_t batch, Value&& value) {
   std::vector<T> vectors(static_cast<size_t>(count * k));
   for (int64_t i = 0; i < count; ++i) {
-    for (int64_t l = 0; l < k; ++l) vectors[static_cast<size_t>(i * k + l)] = value(batch * layout.offset + (alongRows ? i * layout.ld + l : l * layout.ld + i));
+    for (int64_t l = 0; l < k; ++l)
+      vectors[static_cast<size_t>(i * k + l)] = value(batch * layout.offset + (alongRows ? i * layout.ld + l : l * layout.ld + i));
   }
   return vectors;
 }
@@ -107,8 +108,8 @@ T dot(const T* a, const T* b, int64_t k) {
 }
 
 template <class T, class ValueA, class ValueB, class Store>
-void multiply(const MatmulDescription& desc, const MatrixLayout& aLayout, const MatrixLayout& bLayout, const MatrixLayout& dLayout, ValueA&& valueA,
-              ValueB&& valueB, Store&& store) {
+void multiply(const MatmulDescription& desc, const MatrixLayout& aLayout, const MatrixLayout& bLayout, const MatrixLayout& dLayout,
+              ValueA&& valueA, ValueB&& valueB, Store&& store) {
   const int64_t k = isTransposed(desc.transA) ? aLayout.rows : aLayout.columns;
   for (int64_t batch = 0; batch < dLayout.batch; ++batch) {
     const auto left = gathered<T>(aLayout, isTransposed(desc.transA), dLayout.rows, k, batch, valueA);
@@ -156,7 +157,8 @@ cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
   delete desc;
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute, const void* value, size_t bytes) {
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute, const void* value,
+                                              size_t bytes) {
   return validity(assign(attribute == CUBLASLT_MATMUL_DESC_TRANSA ? desc->transA : desc->transB, value, bytes));
 }
 
@@ -170,7 +172,8 @@ cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
 }
 cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t attribute, const void* value,
                                                 size_t bytes) {
-  return validity(attribute == CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT ? assign(layout->batch, value, bytes) : assign(layout->offset, value, bytes));
+  return validity(attribute == CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT ? assign(layout->batch, value, bytes)
+                                                                  : assign(layout->offset, value, bytes));
 }
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) {
@@ -187,9 +190,10 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
   return validity(assign(preference->alignment[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value, bytes));
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
-                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference, int wanted,
-                                              cublasLtMatmulHeuristicResult_t* results, int* found) {
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t d,
+                                              cublasLtMatmulPreference_t preference, int wanted, cublasLtMatmulHeuristicResult_t* results,
+                                              int* found) {
   *found = 0;
   if (wanted < 1) return CUBLAS_STATUS_INVALID_VALUE;
   if (!supports(*desc, *a, *b, *d)) return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -205,9 +209,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha, const void* a, cublasLtMatrixLayout_t aLayout,
-                              const void* b, cublasLtMatrixLayout_t bLayout, const void* beta, const void* c, cublasLtMatrixLayout_t, void* d,
-                              cublasLtMatrixLayout_t dLayout, const cublasLtMatmulAlgo_t* algo, void* workspace, size_t workspaceBytes,
-                              cudaStream_t stream) {
+                              const void* b, cublasLtMatrixLayout_t bLayout, const void* beta, const void* c, cublasLtMatrixLayout_t,
+                              void* d, cublasLtMatrixLayout_t dLayout, const cublasLtMatmulAlgo_t* algo, void* workspace,
+                              size_t workspaceBytes, cudaStream_t stream) {
   if (!supports(*desc, *aLayout, *bLayout, *dLayout)) return CUBLAS_STATUS_NOT_SUPPORTED;
   const bool isOne = desc->scale == CUDA_R_32I ? *static_cast<const int32_t*>(alpha) == 1 : *static_cast<const float*>(alpha) == 1;
   const bool isZero = desc->scale == CUDA_R_32I ? *static_cast<const int32_t*>(beta) == 0 : *static_cast<const float*>(beta) == 0;
@@ -215,7 +219,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   bool aligned = isOne && isZero && algo != nullptr;
   for (int i = 0; i < 4; ++i) aligned = aligned && isAligned(operands[i], static_cast<uint32_t>(algo->data[i]));
   if (!aligned) return CUBLAS_STATUS_INVALID_VALUE;
-  if (workspaceBytes > 0 && (!isAligned(workspace, 16) || !emulator::isDeviceMemory(workspace, workspaceBytes))) return CUBLAS_STATUS_INVALID_VALUE;
+  if (workspaceBytes > 0 && (!isAligned(workspace, 16) || !emulator::isDeviceMemory(workspace, workspaceBytes)))
+    return CUBLAS_STATUS_INVALID_VALUE;
   const struct {
     const void* data;
     const MatrixLayout* layout;

@@ -46,3 +46,19 @@ test('float, calibrated and frozen models move there and back', async () => {
   // One step of an activation's codes is 1/127 of the largest value: sums that round apart may move one.
   expect(report.frozen).toBeLessThan(0.02);
 });
+
+test('the MNIST demo runs on it', async () => {
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [
+      ...['-r', join(__dirname, '../harness/register.cjs'), '-r', join(__dirname, '../examples/quanto-from-sources.ts')],
+      ...[join(__dirname, '../../examples/mnist/index.ts'), '--quick', '--images', '24', '--batch', '8', '--epochs', '1', '--device', 'cuda'],
+    ],
+    { env: { ...process.env, ...environment } },
+  );
+  expect(stdout).toMatch(/quanto .* on cuda/);
+  // Frozen and loaded models recognize the same images.
+  const shares = [...stdout.matchAll(/([\d.]+) % of the test images recognized/g)].map(([, share]) => share);
+  expect(shares).toHaveLength(6);
+  expect(shares[5]).toBe(shares[4]);
+}, 240_000);

@@ -1,5 +1,4 @@
 // The emulator and the stand-ins: what they compute, and that they find misuse. Each misuse here is meant.
-#include "../../cuda/emulator/cublasLt.h"
 #include "../../cuda/emulator/emulator.h"
 
 #include <cstdlib>
@@ -9,6 +8,7 @@
 
 #include "../../cuda/backend.h"
 #include "../../cuda/device.h"
+#include "../../cuda/emulator/cublasLt.h"
 #include "../native/check.h"
 
 using namespace quanto;
@@ -178,8 +178,8 @@ void testBlasLt() {
       // Memory less aligned than the algorithm was chosen for.
       const int32_t one = 1, zero = 0;
       alignas(256) char memory[512];
-      CHECK(cublasLtMatmul(nullptr, desc, &one, memory + 16, a, memory, b, &zero, memory, d, memory, d, &result.algo, nullptr, 0, nullptr) ==
-                CUBLAS_STATUS_INVALID_VALUE,
+      CHECK(cublasLtMatmul(nullptr, desc, &one, memory + 16, a, memory, b, &zero, memory, d, memory, d, &result.algo, nullptr, 0,
+                           nullptr) == CUBLAS_STATUS_INVALID_VALUE,
             "%s: alignment", c.what);
     }
     cublasLtMatmulDescDestroy(desc);
@@ -213,7 +213,8 @@ void testIntegerProducts() {
           view.strides[1] = 1;
           return view;
         };
-        const View src = matrix(xData, m, k, DType::int8), weight = matrix(wData, n, k, DType::int8), target = matrix(out, m, n, DType::float32);
+        const View src = matrix(xData, m, k, DType::int8), weight = matrix(wData, n, k, DType::int8),
+                   target = matrix(out, m, n, DType::float32);
         const View srcScale = vectorOf(scales, 1), weightScale = vectorOf(static_cast<float*>(scales) + 1, 1);
         CHECK(backend().linearInt8(queue, &src, &srcScale, &weight, &weightScale, nullptr, &target) == Status::ok, "linearInt8");
         std::vector<float> got(m * n);
@@ -235,6 +236,34 @@ void testIntegerProducts() {
   backend().closeQueue(queue);
 }
 
+// Sums of rows through shared memory: what the race detector is to watch.
+void testReductions() {
+  Queue* queue = backend().openQueue(0);
+  for (const int64_t n : {1, 31, 33, 127, 300, 1000, 40000}) {
+    std::vector<float> x(3 * n);
+    for (int64_t i = 0; i < 3 * n; ++i) x[i] = static_cast<float>(i % 7);
+    void *data = backend().allocate(0, x.size() * 4), *out = backend().allocate(0, 12);
+    backend().copyFromHost(queue, data, x.data(), x.size() * 4);
+    View src = vectorOf(data, 3);
+    src.ndim = 2;
+    src.shape[1] = n;
+    src.strides[0] = n;
+    src.strides[1] = 1;
+    const View target = vectorOf(out, 3);
+    CHECK(backend().reduce(queue, static_cast<int32_t>(ReduceOp::sum), &src, &target, 1, 0) == Status::ok, "reduce");
+    float sums[3];
+    backend().copyToHost(queue, sums, out, sizeof sums);
+    for (int row = 0; row < 3; ++row) {
+      double wanted = 0;
+      for (int64_t i = 0; i < n; ++i) wanted += x[row * n + i];
+      CHECK(sums[row] == static_cast<float>(wanted), "sum of %ld: %g instead of %g", static_cast<long>(n), sums[row], wanted);
+    }
+    backend().release(0, data, 0);
+    backend().release(0, out, 0);
+  }
+  backend().closeQueue(queue);
+}
+
 }  // namespace
 
 int main() {
@@ -245,5 +274,6 @@ int main() {
   testMisuse();
   testBlasLt();
   testIntegerProducts();
+  testReductions();
   return check::report("emulator");
 }

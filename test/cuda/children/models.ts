@@ -13,6 +13,22 @@ function distance(a: Tensor, b: Tensor): number {
 
 const equal = (a: Tensor, b: Tensor) => Buffer.compare(a.dequantize().to('cpu').bytesSync(), b.dequantize().to('cpu').bytesSync()) === 0;
 
+/** Four steps of training. The optimizer refers to the float weights, and goes with them when it ends. */
+function tune(model: nn.Module, input: Tensor): number[] {
+  using optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 });
+  const losses = [0, 1, 2, 3].map(() =>
+    tidy(() => {
+      optimizer.zeroGrad();
+      const loss = model.forward(input).dequantize().square().mean();
+      loss.backward();
+      optimizer.step();
+      return loss;
+    }).item(),
+  );
+  optimizer.zeroGrad();
+  return losses;
+}
+
 async function main(): Promise<void> {
   const report: Record<string, unknown> = {};
   manualSeed(3);
@@ -31,19 +47,7 @@ async function main(): Promise<void> {
   model.to('cuda');
   quantize(model, { weights: qint8, activations: qint8 });
   await calibration(async () => void (await forward(far).dequantize().data()));
-  const losses: number[] = [];
-  const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 });
-  for (let step = 0; step < 4; step++) {
-    losses.push(
-      tidy(() => {
-        optimizer.zeroGrad();
-        const loss = model.forward(far).dequantize().square().mean();
-        loss.backward();
-        optimizer.step();
-        return loss;
-      }).item(),
-    );
-  }
+  const losses = tune(model, far);
   report.learns = losses[3] < losses[0];
   freeze(model);
   const frozen = forward(far);
@@ -55,7 +59,6 @@ async function main(): Promise<void> {
   model.to('cpu');
   report.packedBack = equal(packed, forward(x));
 
-  optimizer.dispose();
   far.dispose();
   frozen.dispose();
   synchronize();
