@@ -101,7 +101,7 @@ Backend makeBackend() {
 #if defined(__CUDACC__)
 #define KERNEL(name, parameters) backend.name = cuda::name;
 #else
-#define KERNEL(name, parameters) backend.name = emulator::checked<cuda::name>;
+#define KERNEL(name, parameters) backend.name = cuda::name ? emulator::checked<cuda::name> : nullptr;
 #endif
 #include "../csrc/kernels.def"
 #undef KERNEL

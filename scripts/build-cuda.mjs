@@ -54,9 +54,13 @@ with zipfile.ZipFile(sys.argv[1]) as wheel:
 
 const { values } = parseArgs({ options: { arch: { type: 'string' } } });
 const nvcc = findNvcc();
-if (!nvcc) fail('The CUDA plugin needs nvcc of CUDA 13: install the CUDA toolkit (https://developer.nvidia.com/cuda-downloads) or set CUDA_PATH to it.');
+if (!nvcc)
+  fail(
+    'The CUDA plugin needs nvcc of CUDA 13: install the CUDA toolkit (https://developer.nvidia.com/cuda-downloads) or set CUDA_PATH to it.',
+  );
 const include = findHeaders();
-if (!include) fail(`The CUDA plugin needs cublasLt.h: install the toolkit's cuBLAS (libcublas-dev), or make \`pip download ${wheel}\` work here.`);
+if (!include)
+  fail(`The CUDA plugin needs cublasLt.h: install the toolkit's cuBLAS (libcublas-dev), or make \`pip download ${wheel}\` work here.`);
 
 const out = join(root, values.arch ? `build/cmake-cuda-${values.arch}` : 'build/cmake-cuda');
 const definitions = [

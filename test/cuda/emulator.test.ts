@@ -24,7 +24,11 @@ test('blocks, streams and copies work, and misuse is found', async () => {
 
 test.each([
   ['with cuBLASLt', environment, 'threads'],
-  ['without cuBLASLt', { ...environment, QUANTO_CUDA_EMULATE_CUBLASLT: '0' }, 'threads,arguments,transposed,expanded,gradient strided,empty'],
+  [
+    'without cuBLASLt',
+    { ...environment, QUANTO_CUDA_EMULATE_CUBLASLT: '0' },
+    'threads,arguments,transposed,expanded,gradient strided,empty',
+  ],
 ])(
   'every case of the table holds %s, and no device memory is left',
   async (_, variables, skipped) => {
@@ -52,7 +56,18 @@ test('the MNIST demo runs on it', async () => {
     process.execPath,
     [
       ...['-r', join(__dirname, '../harness/register.cjs'), '-r', join(__dirname, '../examples/quanto-from-sources.ts')],
-      ...[join(__dirname, '../../examples/mnist/index.ts'), '--quick', '--images', '24', '--batch', '8', '--epochs', '1', '--device', 'cuda'],
+      ...[
+        join(__dirname, '../../examples/mnist/index.ts'),
+        '--quick',
+        '--images',
+        '24',
+        '--batch',
+        '8',
+        '--epochs',
+        '1',
+        '--device',
+        'cuda',
+      ],
     ],
     { env: { ...process.env, ...environment } },
   );

@@ -1,9 +1,31 @@
 // Float, calibrated and frozen models on the emulated device and back: the same numbers, and no byte left there.
-import { calibration, deviceMemory, emptyCache, freeze, manualSeed, nn, noGrad, optim, qint8, quantize, randn, synchronize, tidy, type Tensor } from '../../../lib';
+import {
+  calibration,
+  deviceMemory,
+  emptyCache,
+  freeze,
+  manualSeed,
+  nn,
+  noGrad,
+  optim,
+  qint8,
+  quantize,
+  randn,
+  synchronize,
+  tidy,
+  type Tensor,
+} from '../../../lib';
 import { collectGarbage } from '../../harness/garbage';
 
 const build = () =>
-  new nn.Sequential(new nn.Conv2d(1, 4, 3, { padding: 1 }), new nn.ReLU(), new nn.Flatten(), new nn.Linear(4 * 36, 24), new nn.LayerNorm(24), new nn.Linear(24, 8));
+  new nn.Sequential(
+    new nn.Conv2d(1, 4, 3, { padding: 1 }),
+    new nn.ReLU(),
+    new nn.Flatten(),
+    new nn.Linear(4 * 36, 24),
+    new nn.LayerNorm(24),
+    new nn.Linear(24, 8),
+  );
 
 /** Largest difference of two results, relative to the largest value. */
 function distance(a: Tensor, b: Tensor): number {
