@@ -2,11 +2,13 @@
 import './rules';
 
 export { fallbacks } from './fallbacks';
-export { type Producer, type QAxis, QBytesTensor, QTensor } from './qtensor';
+export { partKeys, type Producer, type QAxis, QBytesTensor, QTensor } from './qtensor';
 export * from './qtype';
 export {
   AbsmaxOptimizer,
   absmaxScale,
+  isPackable,
+  packCodes,
   packForGemm,
   quantizeActivation,
   quantizeWeight,

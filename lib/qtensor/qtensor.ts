@@ -1,5 +1,5 @@
 import { native, type NativeTensor } from '../native';
-import type { Device } from '../tensor/device';
+import { type Device, deviceCode } from '../tensor/device';
 import { type DType, isDType, type TypedArray } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
 import { apply, type Op } from '../tensor/op';
@@ -113,6 +113,7 @@ export abstract class QTensor extends Tensor {
   /** Only the scale has a floating-point dtype to change; codes move to devices, in the packed form of the new one where they were packed. */
   override converted(target: Device | DType): this {
     if (isDType(target)) return this.mapParts((part, name) => (name === 'scale' ? part.converted(target) : part.share()));
+    if (deviceCode(target) === deviceCode(this.device)) return this.share();
     const packed = native.isPacked(this.stored.codes.native);
     return this.mapParts((part, name) => {
       const moved = (name === 'codes' ? this.codes : part).converted(target);

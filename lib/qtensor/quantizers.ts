@@ -136,8 +136,16 @@ export function quantizeActivation(src: Tensor, options: { qtype: QType | string
 
 /** @internal The weight of a linear layer or a convolution with its codes in the form that the device's kernels stream; others as they are. */
 export function packForGemm(weight: QTensor): QTensor {
-  if (weight.qtype.dtype !== 'int8' || (weight.ndim !== 2 && weight.ndim !== 4) || weight.axis === -1) return weight;
-  return weight.mapParts((part, name) =>
-    name === 'codes' ? Tensor.fromNative(native.packWeight(raw.contiguous(part).native)) : part.share(),
-  );
+  if (!isPackable(weight.stored.codes) || weight.axis === -1) return weight;
+  return weight.mapParts((part, name) => (name === 'codes' ? packCodes(part) : part.share()));
+}
+
+/** Whether the codes of a weight along axis 0 are ones that kernels stream in a packed form. */
+export const isPackable = ({ dtype, ndim }: Tensor): boolean => dtype === 'int8' && (ndim === 2 || ndim === 4);
+
+/** Codes that are packable, in the packed form; shared if they are in it already. */
+export function packCodes(codes: Tensor): Tensor {
+  if (native.isPacked(codes.native)) return codes.share();
+  using rows = raw.contiguous(codes);
+  return Tensor.fromNative(native.packWeight(rows.native));
 }

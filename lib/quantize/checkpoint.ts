@@ -1,11 +1,12 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { loadTensors, saveSafetensors, writeFileAtomic } from '../io';
+import { openTensors, saveSafetensors, writeFileAtomic } from '../io';
 import type { AnyModule, LoadResult, StateDict } from '../nn';
-import { qtypes, toQType } from '../qtensor';
+import { isPackable, packCodes, partKeys, qtypes, toQType } from '../qtensor';
 import { QuantoError } from '../tensor/error';
 import { type Device, deviceCode } from '../tensor/device';
+import type { Tensor } from '../tensor/tensor';
 
 import { quantizationMap, type QuantizationMap } from './map';
 import { quantizeUndoably } from './quantize';
@@ -39,20 +40,21 @@ export interface RequantizeResult<M extends AnyModule> extends LoadResult {
 }
 
 /**
- * Turns a float model into the quantized one that a state dict and its map describe, and loads it.
+ * Turns a float model into the quantized one that a state dict and its map describe, and loads it. `consume` frees the tensors of the
+ * state dict as `loadStateDict` does.
  * @throws QuantoError STATE_DICT where map or state dict does not fit; the model is as it was then
  */
 export function requantize<M extends AnyModule>(
   model: M,
   stateDict: StateDict,
   map: QuantizationMap,
-  options: { device?: Device; strict?: boolean } = {},
+  options: { device?: Device; strict?: boolean; consume?: boolean } = {},
 ): RequantizeResult<M> {
   if (options.device !== undefined) deviceCode(options.device);
   const { root, undo } = quantizeUndoably(model, { weights: map });
   try {
     requireMatch(root, map);
-    const result = root.loadStateDict(stateDict, { strict: options.strict ?? false });
+    const result = root.loadStateDict(stateDict, { strict: options.strict ?? false, consume: options.consume });
     if (options.device !== undefined) root.to(options.device);
     return { ...result, model: root as M };
   } catch (error) {
@@ -112,17 +114,33 @@ async function readMap(directory: string): Promise<QuantizationMap> {
 }
 
 /**
+ * Reads the tensors of a model one by one. Integer weights are packed at once, and the row-major codes freed, so that at most one tensor
+ * is in memory twice.
+ */
+async function readPacked(directory: string, map: QuantizationMap, tensors: Record<string, Tensor>): Promise<void> {
+  await using source = await openTensors(directory);
+  const codes = new Set(Object.keys(map).map((name) => `${name === '' ? '' : `${name}.`}weight.${partKeys.codes}`));
+  for (const name of source.names()) {
+    const tensor = await source.tensor(name);
+    const packs = codes.has(name) && isPackable(tensor);
+    tensors[name] = packs ? packCodes(tensor) : tensor;
+    if (packs) tensor.dispose();
+  }
+}
+
+/**
  * Loads what `saveQuantized` (or Quanto) wrote into a float model of the same architecture, which becomes quantized and frozen. A failed
  * load leaves it as it was.
  * @throws QuantoError 'IO', 'INVALID_FILE', or 'STATE_DICT' where the file does not fit the model (missing and left-over keys only if strict)
  */
 export async function loadQuantized<M extends AnyModule>(model: M, directory: string, options: { strict?: boolean } = {}): Promise<M> {
   const map = await readMap(directory);
-  const tensors = await loadTensors(directory);
+  const tensors = Object.create(null) as Record<string, Tensor>;
   try {
-    return requantize(model, tensors, map, { strict: options.strict ?? true }).model;
+    await readPacked(directory, map, tensors);
+    return requantize(model, tensors, map, { strict: options.strict ?? true, consume: true }).model;
   } finally {
-    // The model has copies of its own, packed where its kernels want that.
+    // What the model has not taken over.
     for (const tensor of Object.values(tensors)) tensor.dispose();
   }
 }
