@@ -1,5 +1,7 @@
 #include "int8_output.h"
 
+#include <cstring>
+
 #include "../elementwise.h"
 #include "../row_loops.h"
 #include "convert.h"
@@ -76,9 +78,14 @@ void Int8Finish::store(const SumBlock& block) const {
   roundTo(out_.between, values, count);
   int8_t encoded[kMaxSums];
   encode(out_.between, values, count, codeScale_, encoded);
-  auto* target = static_cast<int8_t*>(real.data) + first;
   for (int64_t i = 0; i < block.rows; ++i) {
-    for (int64_t j = 0; j < block.columns; ++j) target[i * real.rowStride + j * real.columnStride] = encoded[i * block.columns + j];
+    auto* target = static_cast<int8_t*>(real.data) + first + i * real.rowStride;
+    const int8_t* row = encoded + i * block.columns;
+    if (real.columnStride == 1) {
+      std::memcpy(target, row, block.columns);
+    } else {
+      for (int64_t j = 0; j < block.columns; ++j) target[j * real.columnStride] = row[j];
+    }
   }
 }
 
