@@ -1,6 +1,7 @@
 #include "elements.h"
 
 #include "gemm/kernels.h"
+#include "row_loops.h"
 
 namespace quanto::cpu {
 namespace {
@@ -42,6 +43,18 @@ void loadFloat16(const void* source, int64_t stride, int64_t n, float* buffer) {
   else load<DType::float16, float>(source, stride, n, buffer);
 }
 
+// Codes have loops for each instruction set.
+template <DType dtype>
+void loadCodes(const void* source, int64_t stride, int64_t n, float* buffer) {
+  if (stride != 1) {
+    load<dtype, float>(source, stride, n, buffer);
+  } else if constexpr (dtype == DType::int8) {
+    rowLoops().widenInt8(static_cast<const int8_t*>(source), buffer, n);
+  } else {
+    rowLoops().widenUint8(static_cast<const uint8_t*>(source), buffer, n);
+  }
+}
+
 template <DType dtype, class T>
 void store(const T* buffer, int64_t n, void* target, int64_t stride) {
   auto* values = static_cast<typename StorageOf<dtype>::type*>(target);
@@ -69,6 +82,8 @@ Load<T> loadFunction(DType dtype) {
   };
   if constexpr (std::is_same_v<T, float>) {
     if (dtype == DType::float16) return loadFloat16;
+    if (dtype == DType::int8) return loadCodes<DType::int8>;
+    if (dtype == DType::uint8) return loadCodes<DType::uint8>;
   }
   return kLoads[static_cast<int>(dtype)];
 }

@@ -15,7 +15,20 @@ constexpr Variant<ElementwiseLoops<float>> kFloatLoops[] = {
     {Isa::ref, &kFloatLoopsRef},
 };
 
+constexpr Variant<CodeLoops> kCodeLoops[] = {
+#if defined(__x86_64__)
+    {Isa::avx512, &kCodeLoopsAvx512},
+    {Isa::avx2, &kCodeLoopsAvx2},
+#endif
+    {Isa::ref, &kCodeLoopsRef},
+};
+
 }  // namespace
+
+const CodeLoops& codeLoops() {
+  static const CodeLoops& chosen = bestOf(kCodeLoops);
+  return chosen;
+}
 
 template <>
 const ElementwiseLoops<float>& elementwiseLoops<float>() {

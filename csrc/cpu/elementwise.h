@@ -47,7 +47,14 @@ struct ElementwiseLoops {
 template <class T>
 const ElementwiseLoops<T>& elementwiseLoops();
 
+// Unary rows on int8 codes, where the result is one too.
+struct CodeLoops {
+  UnaryLoop<int8_t> unary[kUnaryCount];
+};
+const CodeLoops& codeLoops();
+
 // One for each instruction set.
 extern const ElementwiseLoops<float> kFloatLoopsRef, kFloatLoopsAvx2, kFloatLoopsAvx512;
+extern const CodeLoops kCodeLoopsRef, kCodeLoopsAvx2, kCodeLoopsAvx512;
 
 }  // namespace quanto::cpu

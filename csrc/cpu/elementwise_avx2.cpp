@@ -5,5 +5,6 @@
 namespace quanto::cpu {
 
 constinit const ElementwiseLoops<float> kFloatLoopsAvx2 = makeLoops<float>();
+constinit const CodeLoops kCodeLoopsAvx2 = makeCodeLoops<int8_t>();
 
 }  // namespace quanto::cpu

@@ -5,5 +5,6 @@
 namespace quanto::cpu {
 
 constinit const ElementwiseLoops<float> kFloatLoopsAvx512 = makeLoops<float>();
+constinit const CodeLoops kCodeLoopsAvx512 = makeCodeLoops<int8_t>();
 
 }  // namespace quanto::cpu

@@ -72,6 +72,16 @@ struct Binary {
 #undef BINARY
 };
 
+// A template, so that only the files that use it make these loops.
+template <class Code>
+constexpr CodeLoops makeCodeLoops() {
+  return {{
+#define UNARY(name, ...) Unary<Code>::name,
+#include "../unary.def"
+#undef UNARY
+  }};
+}
+
 template <class T>
 constexpr ElementwiseLoops<T> makeLoops() {
   return {{

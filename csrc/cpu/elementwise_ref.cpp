@@ -5,5 +5,6 @@
 namespace quanto::cpu {
 
 constinit const ElementwiseLoops<float> kFloatLoopsRef = makeLoops<float>();
+constinit const CodeLoops kCodeLoopsRef = makeCodeLoops<int8_t>();
 
 }  // namespace quanto::cpu

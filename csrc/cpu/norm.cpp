@@ -1,8 +1,8 @@
 #include <cmath>
 
-#include "elementwise.h"
 #include "fold.h"
 #include "kernels.h"
+#include "norm_loops.h"
 #include "row_loops.h"
 #include "rows.h"
 
@@ -11,13 +11,6 @@ namespace {
 
 const float* floats(const View& view) { return static_cast<const float*>(view.data); }
 float* floats(const View* view) { return view ? static_cast<float*>(view->data) : nullptr; }
-
-// out[i] = exp(x[i] - shift)
-void exponentials(const float* x, float shift, float* out, int64_t n) {
-  QUANTO_VECTORIZE
-  for (int64_t i = 0; i < n; ++i) out[i] = x[i] - shift;
-  elementwiseLoops<float>().unary[static_cast<int>(UnaryOp::exp)](out, out, n, 0, 0);
-}
 
 // The optional weight or bias of a normalization, as floats.
 class Parameter {
@@ -99,9 +92,7 @@ Status softmax(Queue*, const View* src, const View* out) {
     const int64_t n = rows.n;
     const float* x = reader.read(row * n, n, buffers[0]);
     float* y = writer.target(row * n, buffers[1]);
-    exponentials(x, rowLoops().maximum(x, n), y, n);
-    const auto sum = static_cast<float>(sumOf(n, [=](int64_t i) { return y[i]; }));
-    for (int64_t i = 0; i < n; ++i) y[i] /= sum;
+    normLoops().softmax(x, rowLoops().maximum(x, n), y, n);
     writer.write(row * n, n, y);
   });
 }
@@ -115,8 +106,7 @@ Status logSoftmax(Queue*, const View* src, const View* out) {
     const float* x = reader.read(row * n, n, buffers[0]);
     float* y = buffers[1];
     const float largest = rowLoops().maximum(x, n);
-    exponentials(x, largest, y, n);
-    const auto logSum = static_cast<float>(std::log(sumOf(n, [=](int64_t i) { return y[i]; })));
+    const auto logSum = static_cast<float>(std::log(normLoops().exponentials(x, largest, y, n)));
     float* target = writer.target(row * n, y);
     for (int64_t i = 0; i < n; ++i) target[i] = (x[i] - largest) - logSum;
     writer.write(row * n, n, target);
@@ -147,7 +137,7 @@ Status logSoftmaxBackward(Queue*, const View* dout, const View* out, const View*
     const float* dy = slopes.read(row * n, n, buffers[0]);
     const float* y = values.read(row * n, n, buffers[1]);
     float* probability = buffers[2];
-    exponentials(y, 0, probability, n);
+    normLoops().exponentials(y, 0, probability, n);
     const auto sum = static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i]; }));
     float* target = writer.target(row * n, probability);
     for (int64_t i = 0; i < n; ++i) target[i] = dy[i] - probability[i] * sum;
@@ -167,17 +157,8 @@ Status layerNorm(Queue*, const View* src, const View* weight, const View* bias, 
     const float* w = scale.read(n, buffers[1]);
     const float* b = shift.read(n, buffers[2]);
     float* y = writer.target(row * n, buffers[3]);
-    const auto count = static_cast<double>(n);
-    const auto center = static_cast<float>(sumOf(n, [=](int64_t i) { return x[i]; }) / count);
-    const double variance = sumOf(n, [=](int64_t i) { return (x[i] - center) * (x[i] - center); }) / count;
-    const auto inverse = static_cast<float>(1 / std::sqrt(variance + eps));
-    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - center) * inverse;
-    if (w) {
-      for (int64_t i = 0; i < n; ++i) y[i] *= w[i];
-    }
-    if (b) {
-      for (int64_t i = 0; i < n; ++i) y[i] += b[i];
-    }
+    float center, inverse;
+    normLoops().layerNorm(x, w, b, y, n, eps, &center, &inverse);
     writer.write(row * n, n, y);
     if (mean) floats(mean)[row] = center;
     if (rstd) floats(rstd)[row] = inverse;
@@ -207,12 +188,8 @@ Status rmsNorm(Queue*, const View* src, const View* weight, const View* out, con
     const float* x = reader.read(row * n, n, buffers[0]);
     const float* w = scale.read(n, buffers[1]);
     float* y = writer.target(row * n, buffers[2]);
-    const double meanSquare = sumOf(n, [=](int64_t i) { return x[i] * x[i]; }) / static_cast<double>(n);
-    const auto inverse = static_cast<float>(1 / std::sqrt(meanSquare + eps));
-    for (int64_t i = 0; i < n; ++i) y[i] = x[i] * inverse;
-    if (w) {
-      for (int64_t i = 0; i < n; ++i) y[i] *= w[i];
-    }
+    float inverse;
+    normLoops().rmsNorm(x, w, y, n, eps, &inverse);
     writer.write(row * n, n, y);
     if (rstd) floats(rstd)[row] = inverse;
   });

@@ -14,6 +14,8 @@ struct RowLoops {
   // codes = clamp(roundHalfEven(x / scale)); scaleStep is 1, or 0 for one scale. A scale of 0 and NaN give 0.
   void (*quantizeInt8)(const float* x, const float* scale, int64_t scaleStep, int8_t* codes, int64_t n);
   void (*quantizeUint8)(const float* x, const float* scale, int64_t scaleStep, uint8_t* codes, int64_t n);
+  void (*widenInt8)(const int8_t* codes, float* out, int64_t n);
+  void (*widenUint8)(const uint8_t* codes, float* out, int64_t n);
 };
 
 const RowLoops& rowLoops();

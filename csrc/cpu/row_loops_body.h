@@ -67,9 +67,17 @@ void quantize(const float* x, const float* scale, int64_t scaleStep, Code* codes
   }
 }
 
+template <class Code>
+void widen(const Code* codes, float* out, int64_t n) {
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(codes[i]);
+}
+
 float minimum(const float* x, int64_t n) { return -largestOf<negated>(x, n); }
 
-constexpr RowLoops makeRowLoops() { return {largestOf<same>, minimum, largestOf<finiteMagnitude>, quantize<int8_t>, quantize<uint8_t>}; }
+constexpr RowLoops makeRowLoops() {
+  return {largestOf<same>, minimum, largestOf<finiteMagnitude>, quantize<int8_t>, quantize<uint8_t>, widen<int8_t>, widen<uint8_t>};
+}
 
 }  // namespace
 }  // namespace quanto::cpu

@@ -140,7 +140,9 @@ const batchNormOp: Op<BatchNormAttributes> = {
       const shift = raw.neg(raw.mul(scale, raw.cast(mean, 'float32')));
       const offset = bias ? raw.add(shift, raw.cast(bias, 'float32')) : shift;
       const scaled = raw.mul(raw.cast(src, 'float32'), perChannel(scale, src.ndim));
-      return raw.cast(raw.add(scaled, perChannel(offset, src.ndim)), src.dtype);
+      // The product is new, so the sum may take its place.
+      native.addInPlace(scaled.native, perChannel(offset, src.ndim).native);
+      return raw.cast(scaled, src.dtype);
     }),
   save: (inputs, _) => inputs,
   vjp: (dyGiven, [src, mean, variance, ...operands], { attributes }) => {

@@ -1,0 +1,59 @@
+// The loops of norm_loops.h, to be included once by each file that is compiled for one instruction set: no C++ library header here.
+#pragma once
+
+#include "vector_math.h"
+//
+#include "fold.h"
+#include "norm_loops.h"
+#include "vectorize.h"
+
+namespace quanto::cpu {
+namespace {
+
+double exponentials(const float* x, float shift, float* out, int64_t n) {
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < n; ++i) out[i] = math::exp(x[i] - shift);
+  return sumOf(n, [=](int64_t i) { return out[i]; });
+}
+
+void softmax(const float* x, float largest, float* out, int64_t n) {
+  const auto sum = static_cast<float>(exponentials(x, largest, out, n));
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < n; ++i) out[i] /= sum;
+}
+
+void affine(const float* x, float center, float inverse, const float* weight, const float* bias, float* out, int64_t n) {
+  if (weight && bias) {
+    QUANTO_VECTORIZE
+    for (int64_t i = 0; i < n; ++i) out[i] = (x[i] - center) * inverse * weight[i] + bias[i];
+  } else if (weight) {
+    QUANTO_VECTORIZE
+    for (int64_t i = 0; i < n; ++i) out[i] = (x[i] - center) * inverse * weight[i];
+  } else if (bias) {
+    QUANTO_VECTORIZE
+    for (int64_t i = 0; i < n; ++i) out[i] = (x[i] - center) * inverse + bias[i];
+  } else {
+    QUANTO_VECTORIZE
+    for (int64_t i = 0; i < n; ++i) out[i] = (x[i] - center) * inverse;
+  }
+}
+
+float inverseRoot(double mean, double eps) { return static_cast<float>(1 / __builtin_sqrt(mean + eps)); }
+
+void layerNorm(const float* x, const float* weight, const float* bias, float* out, int64_t n, double eps, float* mean, float* rstd) {
+  const auto count = static_cast<double>(n);
+  const auto center = static_cast<float>(sumOf(n, [=](int64_t i) { return x[i]; }) / count);
+  *rstd = inverseRoot(sumOf(n, [=](int64_t i) { return (x[i] - center) * (x[i] - center); }) / count, eps);
+  *mean = center;
+  affine(x, center, *rstd, weight, bias, out, n);
+}
+
+void rmsNorm(const float* x, const float* weight, float* out, int64_t n, double eps, float* rstd) {
+  *rstd = inverseRoot(sumOf(n, [=](int64_t i) { return x[i] * x[i]; }) / static_cast<double>(n), eps);
+  affine(x, 0, *rstd, weight, nullptr, out, n);
+}
+
+constexpr NormLoops makeNormLoops() { return {exponentials, softmax, layerNorm, rmsNorm}; }
+
+}  // namespace
+}  // namespace quanto::cpu
