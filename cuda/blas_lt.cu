@@ -18,13 +18,14 @@ namespace quanto::cuda {
 
 namespace {
 
-#define QUANTO_BLASLT_CALLS(CALL)                                                                                               \
-  CALL(cublasLtCreate)                                                                                                          \
-  CALL(cublasLtDestroy)                                                                                                         \
-  CALL(cublasLtGetVersion) CALL(cublasLtMatmulDescCreate) CALL(cublasLtMatmulDescDestroy) CALL(cublasLtMatmulDescSetAttribute)  \
-      CALL(cublasLtMatrixLayoutCreate) CALL(cublasLtMatrixLayoutDestroy) CALL(cublasLtMatrixLayoutSetAttribute)                 \
-          CALL(cublasLtMatmulPreferenceCreate) CALL(cublasLtMatmulPreferenceDestroy) CALL(cublasLtMatmulPreferenceSetAttribute) \
-              CALL(cublasLtMatmulAlgoGetHeuristic) CALL(cublasLtMatmul)
+// clang-format off
+#define QUANTO_BLASLT_CALLS(CALL) \
+  CALL(cublasLtCreate) CALL(cublasLtDestroy) CALL(cublasLtGetVersion) CALL(cublasLtMatmulDescCreate) \
+  CALL(cublasLtMatmulDescDestroy) CALL(cublasLtMatmulDescSetAttribute) CALL(cublasLtMatrixLayoutCreate) \
+  CALL(cublasLtMatrixLayoutDestroy) CALL(cublasLtMatrixLayoutSetAttribute) CALL(cublasLtMatmulPreferenceCreate) \
+  CALL(cublasLtMatmulPreferenceDestroy) CALL(cublasLtMatmulPreferenceSetAttribute) CALL(cublasLtMatmulAlgoGetHeuristic) \
+  CALL(cublasLtMatmul)
+// clang-format on
 
 struct Library {
 #define CALL(name) decltype(&::name) name = nullptr;
