@@ -228,13 +228,16 @@ describe('absmaxScale', () => {
 });
 
 describe('packForGemm', () => {
-  it('keeps the values, and leaves alone what no GEMM streams', () => {
-    const weight = quantizeWeight(randn([5, 40]), { qtype: qint8 });
+  it.each([[[5, 40]], [[4, 2, 3, 3]], [[17, 7, 1, 5]]])('keeps the values of %p', (shape) => {
+    const weight = quantizeWeight(randn(shape), { qtype: qint8 });
     const packed = packForGemm(weight);
     expect(packed).not.toBe(weight);
     expect(packed.tolist()).toEqual(weight.tolist());
+  });
+
+  it('leaves alone what no kernel streams', () => {
     for (const other of [
-      quantizeWeight(randn([4, 2, 3, 3]), { qtype: qint8 }),
+      quantizeWeight(randn([4, 2, 3]), { qtype: qint8 }),
       quantizeWeight(randn([5, 40]), { qtype: 'qfloat8' }),
       quantizeWeight(randn([5, 40]), { qtype: qint8, axis: -1 }),
     ]) {
