@@ -130,6 +130,10 @@ export const kernels = [
   'adaptiveAvgPool2dBackward',
   'quantize',
   'dequantize',
+  'quantizeAffine',
+  'dequantizeAffine',
+  'packBits',
+  'unpackBits',
   'sgd',
   'adam',
   'adadelta',
@@ -263,6 +267,10 @@ export interface Native {
   readonly adaptiveAvgPool2dBackward: (dout: NativeTensor, srcShape: readonly number[]) => NativeTensor;
   readonly quantize: (src: NativeTensor, scale: NativeTensor, dtype: DTypeCode) => NativeTensor;
   readonly dequantize: (codes: NativeTensor, scale: NativeTensor) => NativeTensor;
+  readonly quantizeAffine: (src: NativeTensor, scale: NativeTensor, shift: NativeTensor, bits: number) => NativeTensor;
+  readonly dequantizeAffine: (codes: NativeTensor, scale: NativeTensor, shift: NativeTensor) => NativeTensor;
+  readonly packBits: (codes: NativeTensor, bits: number) => NativeTensor;
+  readonly unpackBits: (packed: NativeTensor, rows: number, bits: number) => NativeTensor;
   readonly absmaxScale: (src: NativeTensor, axes: readonly number[], qmax: number) => NativeTensor;
   readonly sgdStep: (
     parameter: NativeTensor,

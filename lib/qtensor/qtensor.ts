@@ -1,6 +1,6 @@
 import { native, type NativeTensor } from '../native';
 import type { Device } from '../tensor/device';
-import { type DType, isDType, type TypedArray } from '../tensor/dtype';
+import { type DType, isDType, isReal, type TypedArray } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
 import { apply, type Op } from '../tensor/op';
 import { keep } from '../tensor/scope';
@@ -23,10 +23,12 @@ export interface QTensorParts {
   codes: Tensor;
   /** Floats, one or one for each index along `axis`, in a shape that broadcasts to the values. */
   scale: Tensor;
+  /** For less than 8 bits: what is taken off the values, floats or integers, in the shape of the scale. */
+  shift?: Tensor;
 }
 
 /** State-dict names of the parts. */
-export const partKeys: Readonly<Record<keyof QTensorParts, string>> = { codes: '_data', scale: '_scale' };
+export const partKeys: Readonly<Record<keyof QTensorParts, string>> = { codes: '_data', scale: '_scale', shift: '_shift' };
 
 /**
  * A tensor of low-precision codes with a scale: value = scale * code. `dtype` is the scale's, and `data()` gives the values.
@@ -49,9 +51,11 @@ export abstract class QTensor extends Tensor {
   /** The same kind of tensor from other parts. */
   protected abstract rebuild(parts: QTensorParts, axis: QAxis): this;
 
-  /** Scale and codes are mapped one by one into a tensor of the same kind; the module that made them stays known. */
+  /** The parts are mapped one by one into a tensor of the same kind; the module that made them stays known. */
   mapParts(map: (part: Tensor, name: keyof QTensorParts) => Tensor, axis: QAxis = this.axis): this {
-    const mapped = this.rebuild({ codes: map(this.stored.codes, 'codes'), scale: map(this.stored.scale, 'scale') }, axis);
+    const { codes, scale, shift } = this.stored;
+    const parts = { codes: map(codes, 'codes'), scale: map(scale, 'scale') };
+    const mapped = this.rebuild(shift ? { ...parts, shift: map(shift, 'shift') } : parts, axis);
     mapped.producer = this.producer;
     return mapped;
   }
@@ -60,6 +64,16 @@ export abstract class QTensor extends Tensor {
   get codes(): Tensor {
     const { codes } = this.stored;
     return native.isPacked(codes.native) ? Tensor.fromNative(native.unpackWeight(codes.native)) : codes;
+  }
+
+  /** @internal Codes that every device can take over, packed for its GEMM. */
+  packCodes(codes: Tensor): Tensor {
+    return Tensor.fromNative(native.packWeight(codes.native));
+  }
+
+  /** @internal The codes as files have them: never packed for a GEMM. */
+  get savedCodes(): Tensor {
+    return this.codes;
   }
 
   get scale(): Tensor {
@@ -93,7 +107,7 @@ export abstract class QTensor extends Tensor {
   }
 
   override parts(): readonly Tensor[] {
-    return [this.stored.codes, this.stored.scale];
+    return Object.values(this.stored as Required<QTensorParts>);
   }
 
   override share(): this {
@@ -110,13 +124,16 @@ export abstract class QTensor extends Tensor {
     return this.mapParts((part) => (taken.has(native.storageOf(part.native)) ? part.copy() : part.share()));
   }
 
-  /** Only the scale has a floating-point dtype to change; codes move to devices, in the packed form of the new one where they were packed. */
+  /** Scales and float shifts have a dtype to change; codes move to devices, in the packed form of the new one where they were packed. */
   override converted(target: Device | DType): this {
-    if (isDType(target)) return this.mapParts((part, name) => (name === 'scale' ? part.converted(target) : part.share()));
+    if (isDType(target)) {
+      const follows = (part: Tensor, name: keyof QTensorParts) => name !== 'codes' && isReal(part.dtype);
+      return this.mapParts((part, name) => (follows(part, name) ? part.converted(target) : part.share()));
+    }
     const packed = native.isPacked(this.stored.codes.native);
     return this.mapParts((part, name) => {
-      const moved = (name === 'codes' ? this.codes : part).converted(target);
-      return packed && name === 'codes' ? Tensor.fromNative(native.packWeight(moved.native)) : moved;
+      const moved = (name === 'codes' ? this.savedCodes : part).converted(target);
+      return packed && name === 'codes' ? this.packCodes(moved) : moved;
     });
   }
 
@@ -126,8 +143,8 @@ export abstract class QTensor extends Tensor {
     }
     const before = this.stored;
     this.stored = other.share().stored;
-    for (const part of Object.values(this.stored)) keep(part);
-    for (const part of Object.values(before)) part.dispose();
+    for (const part of this.parts()) keep(part);
+    for (const part of Object.values(before as Required<QTensorParts>)) part.dispose();
   }
 
   override toString(): string {

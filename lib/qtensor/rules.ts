@@ -8,7 +8,7 @@ import { type AnyOp, type Op, type Result, setQuantizedDispatch } from '../tenso
 import { Tensor } from '../tensor/tensor';
 
 import { countFallback } from './fallbacks';
-import { QBytesTensor, QTensor } from './qtensor';
+import { QBytesTensor, QTensor, type QTensorParts } from './qtensor';
 import { isScaleDType, sameScale } from './scale';
 
 /** One call of an op with a quantized operand. */
@@ -33,7 +33,7 @@ function isInt8(tensor: QTensor): boolean {
 }
 
 /** The same codes under another scale, or other codes under the same. */
-function derive(from: QBytesTensor, parts: { codes?: Tensor; scale?: Tensor }): QBytesTensor {
+function derive(from: QBytesTensor, parts: Partial<QTensorParts>): QBytesTensor {
   return from.mapParts((part, name) => parts[name] ?? part.share());
 }
 

@@ -4,14 +4,16 @@ import * as raw from '../ops/raw';
 import {
   absmaxScale,
   loadQTensor,
+  moduleGroupSize,
   packForGemm,
   type Producer,
   QTensor,
   type QType,
   quantizeActivation,
   quantizeWeight,
+  type QuantizeWeightOptions,
   saveQTensor,
-  type ScaleOptimizer,
+  type WeightOptimizer,
 } from '../qtensor';
 import { QuantoError } from '../tensor/error';
 import { noGrad } from '../tensor/grad-mode';
@@ -26,7 +28,9 @@ export interface QuantizationConfig {
   readonly weights: QType | null;
   readonly activations: QType | null;
   /** What computes the scales of the weight; null for the default. */
-  readonly optimizer: ScaleOptimizer | null;
+  readonly optimizer: WeightOptimizer | null;
+  /** For weights of less than 8 bits: the size of groups where it divides an output channel; else the rule of `moduleGroupSize` holds. */
+  readonly groupSize?: number;
 }
 
 /** The two sides of a module that activations cross. */
@@ -153,7 +157,7 @@ export function QModule<B extends ModuleClass>(Base: B) {
       const { weight, quantization } = this;
       if (!weight) throw new QuantoError('INVALID_ARGUMENT', `[${this.constructor.name}] this module has no weight to quantize`);
       if (!quantization.weights || weight instanceof QTensor) return weight;
-      return quantizeWeight(weight, { qtype: quantization.weights, axis: 0, optimizer: quantization.optimizer ?? undefined });
+      return quantizeWeight(weight, weightOptions(weight, quantization.weights, quantization));
     }
 
     override forward(input: Tensor): Tensor {
@@ -223,8 +227,8 @@ export function QModule<B extends ModuleClass>(Base: B) {
       const { weight, quantization } = this;
       if (!quantization.weights || !weight || this.frozen) return;
       const twin = frozen.get(weight);
-      const same = twin?.quantization.weights === quantization.weights && twin.quantization.optimizer === quantization.optimizer;
-      if (twin && same) {
+      const same = twin && sameWeights(twin.quantization, quantization);
+      if (same) {
         this.weight = twin.qweight;
       } else {
         frozen.set(weight, this);
@@ -282,6 +286,18 @@ export function QModule<B extends ModuleClass>(Base: B) {
   }
   quantizedPrototypes.add(Quantized.prototype);
   return Quantized;
+}
+
+/** How the weight of a module is quantized. */
+function weightOptions(weight: Tensor, qtype: QType, { optimizer, groupSize }: QuantizationConfig): QuantizeWeightOptions {
+  const options = { qtype, axis: 0, optimizer: optimizer ?? undefined };
+  if (qtype.bits === 8) return options;
+  return { ...options, groupSize: moduleGroupSize(weight.numel / weight.shape[0], groupSize) ?? undefined };
+}
+
+/** Whether two configs quantize one weight alike. */
+function sameWeights(a: QuantizationConfig, b: QuantizationConfig): boolean {
+  return a.weights === b.weights && a.optimizer === b.optimizer && a.groupSize === b.groupSize;
 }
 
 /** Runs a function while a module has another weight. */

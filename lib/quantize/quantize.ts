@@ -1,5 +1,5 @@
 import type { AnyModule } from '../nn';
-import { QType, requireAvailable, type ScaleOptimizer, toQType } from '../qtensor';
+import { QType, requireActivationType, requireFitting, toQType, type WeightOptimizer } from '../qtensor';
 import { QuantoError } from '../tensor/error';
 
 import type { QuantizationMap } from './map';
@@ -12,8 +12,10 @@ export interface QuantizeOptions {
   weights?: QType | string | QuantizationMap | null;
   /** What activations become, once they are calibrated. Left out: they stay in float. */
   activations?: QType | string | null;
-  /** What computes the scales of weights; the largest magnitude by default. */
-  optimizer?: ScaleOptimizer;
+  /** What computes the scales of weights: by default the largest magnitude, or for less than 8 bits the range. */
+  optimizer?: WeightOptimizer;
+  /** Of weights of less than 8 bits: so many values share a scale, where it divides those of an output channel. Default: Quanto's rule. */
+  groupSize?: number;
   /** Names of the modules to quantize, with `*`, `?` and `[...]`; all by default. */
   include?: string | readonly string[];
   /** Names of the modules to leave. */
@@ -25,8 +27,12 @@ export interface QuantizeOptions {
 /** 'none' in files and null in options both mean float. */
 function optionalQType(value: QType | string | null | undefined): QType | null {
   if (value === undefined || value === null || value === 'none') return null;
-  const qtype = toQType(value);
-  requireAvailable('quantize', qtype);
+  return toQType(value);
+}
+
+function activationType(value: QType | string | null | undefined): QType | null {
+  const qtype = optionalQType(value);
+  if (qtype) requireActivationType('quantize', qtype);
   return qtype;
 }
 
@@ -36,16 +42,23 @@ function isMap(weights: QuantizeOptions['weights']): weights is QuantizationMap 
 
 /** What becomes of the module of a name; null leaves it. */
 function planner(options: QuantizeOptions): (name: string) => QuantizationConfig | null {
-  const { weights, activations, optimizer = null, include, exclude } = options;
+  const { weights, activations, optimizer = null, groupSize, include, exclude } = options;
   const chosen = nameFilter(include, exclude);
+  if (groupSize !== undefined && !(Number.isInteger(groupSize) && groupSize > 0)) {
+    throw new QuantoError('INVALID_ARGUMENT', `[quantize] expected a positive integer groupSize but got ${groupSize}`);
+  }
+  const configOf = (weights: QType | null, activations: QType | null): QuantizationConfig => {
+    if (weights && optimizer) requireFitting('quantize', weights, optimizer);
+    return { weights, activations, optimizer, groupSize };
+  };
   if (isMap(weights)) {
     const configs = new Map<string, QuantizationConfig>();
     for (const [name, entry] of Object.entries(weights)) {
-      configs.set(name, { weights: optionalQType(entry.weights), activations: optionalQType(entry.activations), optimizer });
+      configs.set(name, configOf(optionalQType(entry.weights), activationType(entry.activations)));
     }
     return (name) => (chosen(name) ? (configs.get(name) ?? null) : null);
   }
-  const config = { weights: optionalQType(weights), activations: optionalQType(activations), optimizer };
+  const config = configOf(optionalQType(weights), activationType(activations));
   if (!config.weights && !config.activations) {
     throw new QuantoError('INVALID_ARGUMENT', "[quantize] expected weights or activations; pass { weights: 'qint8' }, for example");
   }
