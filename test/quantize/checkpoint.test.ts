@@ -412,3 +412,26 @@ test('a process killed while it saves leaves a whole model, old or new', async (
   expect(first.sub(round).absmax().item()).toBeLessThan(1e-3);
   expect(second.equal(first)).toBe(true);
 });
+
+describe('shards and second names', () => {
+  it('a model in shards loads, and one saved whole in its place removes them', async () => {
+    const model = quantized();
+    await saveQuantized(model, folder(), { maxShardBytes: 1000 });
+    expect((await readdir(folder())).filter((name) => name.endsWith('.safetensors')).length).toBeGreaterThan(1);
+    const x = input();
+    const loaded = await loadQuantized(build(), folder());
+    expect(loaded.forward(x).bytesSync()).toEqual(model.forward(x).bytesSync());
+    await saveQuantized(model, folder());
+    expect((await readdir(folder())).filter((name) => name.endsWith('.safetensors'))).toEqual([WEIGHTS]);
+  });
+
+  it('the map may have the name that the original gives it beside a state dict', async () => {
+    const model = quantized();
+    await saveQuantized(model, folder());
+    await writeFile(join(folder(), 'quantization_map.json'), await readFile(join(folder(), MAP)));
+    await unlink(join(folder(), MAP));
+    const x = input();
+    const loaded = await loadQuantized(build(), folder());
+    expect(loaded.forward(x).bytesSync()).toEqual(model.forward(x).bytesSync());
+  });
+});
