@@ -88,6 +88,8 @@ struct Backend {
   Status (*copyToHost)(Queue* queue, void* host, const void* device, size_t bytes);
   // Bytes of the packed form of an int8 weight [rows, columns]; null where the device packs nothing.
   size_t (*packedBytes)(int64_t rows, int64_t columns);
+  // The same of a weight for linearBits; null where the device has no such kernel.
+  size_t (*packedBitsBytes)(int64_t rows, int64_t columns, int32_t dtype, int32_t bits, int64_t groupSize);
 
 #define KERNEL(name, parameters) Status(*name) parameters;
 #include "kernels.def"

@@ -53,6 +53,10 @@ Status copyBytes(Queue*, void* target, const void* source, size_t bytes) {
 
 size_t packedBytes(int64_t rows, int64_t columns) { return static_cast<size_t>(packedInt8Bytes(rows, columns)); }
 
+size_t packedBitsBytesOf(int64_t rows, int64_t columns, int32_t dtype, int32_t bits, int64_t groupSize) {
+  return static_cast<size_t>(packedBitsBytes(rows, columns, {nullptr, static_cast<DType>(dtype), bits, groupSize}));
+}
+
 }  // namespace
 
 const Backend* cpuBackend() {
@@ -69,6 +73,7 @@ const Backend* cpuBackend() {
       .copyFromHost = copyBytes,
       .copyToHost = copyBytes,
       .packedBytes = packedBytes,
+      .packedBitsBytes = packedBitsBytesOf,
 #define KERNEL(name, parameters) .name = cpu::name,
 #include "../kernels.def"
 #undef KERNEL

@@ -115,4 +115,25 @@ Status unpackWeight(Queue*, const View* src, const View* out) {
   return Status::ok;
 }
 
+Status linearBits(Queue*, const View* src, const View* weight, const View* scale, const View* shift, const View* bias, const View* out,
+                  int32_t bits, int64_t groupSize) {
+  const Matrix left{src->data, dtypeOf(*src), src->strides[0], src->strides[1]};
+  const Scales scales{scale->data, dtypeOf(*scale), 1};
+  const Scales shifts = shift ? Scales{shift->data, dtypeOf(*shift), 1} : Scales{nullptr, DType::float32, 0};
+  return gemmBits(out->shape[0], out->shape[1], src->shape[1], left, {weight->data, dtypeOf(*weight), bits, groupSize}, scales, shifts,
+                  floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
+}
+
+Status packWeightBits(Queue*, const View* src, const View* out, int32_t bits, int64_t groupSize) {
+  packBitsWeight(out->shape[0], out->shape[1], {nullptr, dtypeOf(*src), bits, groupSize}, static_cast<const uint8_t*>(src->data),
+                 static_cast<uint8_t*>(out->data));
+  return Status::ok;
+}
+
+Status unpackWeightBits(Queue*, const View* src, const View* out, int32_t bits, int64_t groupSize) {
+  unpackBitsWeight(src->shape[0], src->shape[1], {nullptr, dtypeOf(*src), bits, groupSize}, static_cast<const uint8_t*>(src->data),
+                   static_cast<uint8_t*>(out->data));
+  return Status::ok;
+}
+
 }  // namespace quanto::cpu

@@ -11,7 +11,8 @@ namespace {
 // Rounds to src's dtype what the original computes in it, step by step.
 class Narrowing {
  public:
-  explicit Narrowing(DType dtype) : plain_(dtype == DType::float32), store_(storeFunction<float>(dtype)), load_(loadFunction<float>(dtype)) {}
+  explicit Narrowing(DType dtype)
+      : plain_(dtype == DType::float32), store_(storeFunction<float>(dtype)), load_(loadFunction<float>(dtype)) {}
 
   void operator()(float* values, int64_t n) const {
     if (plain_) return;

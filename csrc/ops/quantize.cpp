@@ -27,7 +27,8 @@ void requireBits(const char* op, int64_t bits) {
 // A shift adds to values of the scale's dtype, or counts codes.
 void requireShift(const char* op, const Tensor& shift, DType dtype) {
   if (shift.dtype() != dtype && shift.dtype() != DType::uint8 && shift.dtype() != DType::int8)
-    fail(ErrorCode::DTYPE_MISMATCH, "[", op, "] expected a shift of ", info(dtype).name, ", uint8 or int8 but got ", info(shift.dtype()).name);
+    fail(ErrorCode::DTYPE_MISMATCH, "[", op, "] expected a shift of ", info(dtype).name, ", uint8 or int8 but got ",
+         info(shift.dtype()).name);
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ Tensor dequantize(const Tensor& codes, const Tensor& scale);
 Tensor quantizeAffine(const Tensor& src, const Tensor& scale, const Tensor& shift, int64_t bits);
 // scale * codes - shift, or scale * (codes - shift) with an integer shift.
 Tensor dequantizeAffine(const Tensor& codes, const Tensor& scale, const Tensor& shift);
-// Rows of codes by halves or quarters in one row of bytes: [rows, ..] to [ceil(rows * bits / 8), ..]. Source: optimum-quanto's PackedTensor.
+// Rows of codes by halves or quarters in one row of bytes: [rows, ..] to [ceil(rows * bits / 8), ..]. Source: optimum-quanto's
+// PackedTensor.
 Tensor packBits(const Tensor& codes, int64_t bits);
 Tensor unpackBits(const Tensor& packed, int64_t rows, int64_t bits);
 // max |src| / qmax in src's dtype, over all dims but those of `axes`, which keep their size (the others become 1); no axes give a 0-d

@@ -105,6 +105,9 @@ export const kernels = [
   'linearInt8',
   'packWeight',
   'unpackWeight',
+  'linearBits',
+  'packWeightBits',
+  'unpackWeightBits',
   'gather',
   'scatterAdd',
   'indexSelect',
@@ -161,6 +164,17 @@ export interface Native {
   ) => NativeTensor;
   readonly packWeight: (src: NativeTensor) => NativeTensor;
   readonly unpackWeight: (src: NativeTensor) => NativeTensor;
+  readonly linearBits: (
+    src: NativeTensor,
+    weight: NativeTensor,
+    scale: NativeTensor,
+    shift: NativeTensor | null,
+    bias: NativeTensor | null,
+    bits: number,
+    groupSize: number,
+  ) => NativeTensor;
+  readonly packWeightBits: (src: NativeTensor, rows: number, columns: number, bits: number, groupSize: number) => NativeTensor;
+  readonly unpackWeightBits: (src: NativeTensor, bits: number, groupSize: number) => NativeTensor;
   readonly reshape: (src: NativeTensor, shape: readonly number[]) => NativeTensor;
   readonly view: (src: NativeTensor, shape: readonly number[]) => NativeTensor;
   readonly permute: (src: NativeTensor, axes: readonly number[]) => NativeTensor;

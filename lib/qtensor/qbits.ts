@@ -44,7 +44,40 @@ export class QBitsTensor extends QTensor {
 
   /** The bytes that files hold: rows of codes by halves or quarters (Quanto's PackedTensor). */
   override get savedCodes(): Tensor {
-    return this.stored.codes.share();
+    const { codes } = this.stored;
+    if (!native.isPacked(codes.native)) return codes.share();
+    return Tensor.fromNative(native.unpackWeightBits(codes.native, this.qtype.bits, this.gemmGroupSize));
+  }
+
+  /** Of two dims along the first axis; the scales of the original's weights of one channel are in no groups. */
+  override get packsForGemm(): boolean {
+    const { shape, axis } = this.layout;
+    return axis === 0 && shape.length === 2 && this.scale.numel === shape[0] * (shape[1] / this.gemmGroupSize);
+  }
+
+  private get gemmGroupSize(): number {
+    return this.groupSize ?? this.layout.shape[1];
+  }
+
+  override packCodes(codes: Tensor): Tensor {
+    const [rows, columns] = this.layout.shape;
+    return Tensor.fromNative(native.packWeightBits(codes.native, rows, columns, this.qtype.bits, this.gemmGroupSize));
+  }
+
+  override product(src: Tensor, bias: Tensor | undefined): Tensor | null {
+    using codes = this.gemmCodes();
+    if (!codes || !native.isPacked(codes.native)) return null;
+    const shift = realShift(this);
+    const handle = native.linearBits(
+      src.native,
+      codes.native,
+      this.scale.native,
+      shift.native,
+      bias?.native ?? null,
+      this.qtype.bits,
+      this.gemmGroupSize,
+    );
+    return Tensor.fromNative(handle);
   }
 
   get shift(): Tensor {

@@ -1,4 +1,5 @@
 import { native, type NativeTensor } from '../native';
+import * as raw from '../ops/raw';
 import type { Device } from '../tensor/device';
 import { type DType, isDType, isReal, type TypedArray } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
@@ -61,14 +62,22 @@ export abstract class QTensor extends Tensor {
   }
 
   /** The codes in row-major layout; unpacked here if they are stored packed. */
-  get codes(): Tensor {
-    const { codes } = this.stored;
-    return native.isPacked(codes.native) ? Tensor.fromNative(native.unpackWeight(codes.native)) : codes;
-  }
+  abstract get codes(): Tensor;
 
-  /** @internal Codes that every device can take over, packed for its GEMM. */
-  packCodes(codes: Tensor): Tensor {
-    return Tensor.fromNative(native.packWeight(codes.native));
+  /** @internal Whether the codes have a form that a GEMM streams. */
+  abstract get packsForGemm(): boolean;
+
+  /** @internal Codes as files have them, packed for the device's GEMM. */
+  abstract packCodes(codes: Tensor): Tensor;
+
+  /** @internal A float input times this weight [out, in], or null where there is no kernel for it. */
+  abstract product(src: Tensor, bias: Tensor | undefined): Tensor | null;
+
+  /** @internal The codes packed for the device's GEMM, or null where they have no such form. */
+  gemmCodes(): Tensor | null {
+    const { codes } = this.stored;
+    if (native.isPacked(codes.native)) return codes.share();
+    return this.packsForGemm ? this.packCodes(this.savedCodes) : null;
   }
 
   /** @internal The codes as files have them: never packed for a GEMM. */
@@ -202,5 +211,37 @@ export const dequantizeOp: Op = {
 export class QBytesTensor extends QTensor {
   protected override rebuild(parts: QTensorParts, axis: QAxis): this {
     return new QBytesTensor(this.qtype, axis, parts) as this;
+  }
+
+  override get codes(): Tensor {
+    const { codes } = this.stored;
+    if (!native.isPacked(codes.native)) return codes;
+    const { isFloatingPoint, bits } = this.qtype;
+    return Tensor.fromNative(
+      isFloatingPoint ? native.unpackWeightBits(codes.native, bits, codes.shape[1]) : native.unpackWeight(codes.native),
+    );
+  }
+
+  override get packsForGemm(): boolean {
+    return this.ndim === 2 && this.axis !== -1;
+  }
+
+  override packCodes(codes: Tensor): Tensor {
+    if (!this.qtype.isFloatingPoint) return Tensor.fromNative(native.packWeight(raw.contiguous(codes).native));
+    const [rows, columns] = codes.shape;
+    return Tensor.fromNative(native.packWeightBits(codes.native, rows, columns, this.qtype.bits, columns));
+  }
+
+  override product(src: Tensor, bias: Tensor | undefined): Tensor | null {
+    // Float sums depend on the order of the codes, so row-major ones are packed here: freezing a layer changes no bit of its output.
+    using codes = this.gemmCodes();
+    if (!codes) return null;
+    const biasHandle = bias?.native ?? null;
+    if (!this.qtype.isFloatingPoint) {
+      return Tensor.fromNative(native.linearWeightOnly(src.native, codes.native, this.scale.native, biasHandle));
+    }
+    if (!native.isPacked(codes.native)) return null;
+    const { bits } = this.qtype;
+    return Tensor.fromNative(native.linearBits(src.native, codes.native, this.scale.native, null, biasHandle, bits, codes.shape[1]));
   }
 }

@@ -194,8 +194,6 @@ export function quantizeActivation(src: Tensor, options: { qtype: QType | string
 
 /** @internal The weight with its codes in the form that the device's GEMM streams; other weights come back as they are. */
 export function packForGemm(weight: QTensor): QTensor {
-  if (weight.qtype !== qint8 || weight.ndim !== 2 || weight.axis === -1) return weight;
-  return weight.mapParts((part, name) =>
-    name === 'codes' ? Tensor.fromNative(native.packWeight(raw.contiguous(part).native)) : part.share(),
-  );
+  const codes = weight.gemmCodes();
+  return codes ? weight.mapParts((part, name) => (name === 'codes' ? codes : part.share())) : weight;
 }

@@ -151,21 +151,18 @@ const integerMatmul: Rule = ({ inputs }) => {
   return raw.cast(raw.mul(sums, scale), a.dtype);
 };
 
-/** Linear layers: integers on both sides, or an int8 weight under float activations. */
+/** Linear layers: integers on both sides, or a weight of few bits under float activations. */
 const quantizedLinear: Rule = ({ inputs }) => {
   const [src, weight, bias] = inputs as readonly [Tensor, Tensor, Tensor | undefined];
-  if (!(weight instanceof QBytesTensor) || !isInt8(weight) || weight.axis === -1 || bias?.isQuantized) return null;
+  if (!(weight instanceof QTensor) || bias?.isQuantized) return null;
+  if (!(src instanceof QTensor)) return weight.product(src, bias);
+  const quantized = activation(src);
+  if (!quantized || !isInt8(quantized) || !(weight instanceof QBytesTensor) || !isInt8(weight) || weight.axis === -1) return null;
   const { codes, scale } = weight.stored;
-  const biasHandle = bias?.native ?? null;
-  if (src instanceof QTensor) {
-    const quantized = activation(src);
-    if (!quantized || !isInt8(quantized)) return null;
-    consume(quantized);
-    return Tensor.fromNative(native.linearInt8(quantized.codes.native, quantized.scale.native, codes.native, scale.native, biasHandle));
-  }
-  // Float sums depend on the order of the codes, so row-major ones are packed here: freezing a layer changes no bit of its output.
-  using packed = Tensor.fromNative(native.packWeight(codes.native));
-  return Tensor.fromNative(native.linearWeightOnly(src.native, packed.native, scale.native, biasHandle));
+  consume(quantized);
+  return Tensor.fromNative(
+    native.linearInt8(quantized.codes.native, quantized.scale.native, codes.native, scale.native, bias?.native ?? null),
+  );
 };
 
 const rules: Readonly<Record<string, Rule>> = {

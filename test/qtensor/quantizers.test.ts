@@ -228,13 +228,16 @@ describe('absmaxScale', () => {
 
 describe('packForGemm', () => {
   it('keeps the values, and leaves alone what no GEMM streams', () => {
-    const weight = quantizeWeight(randn([5, 40]), { qtype: qint8 });
-    const packed = packForGemm(weight);
-    expect(packed).not.toBe(weight);
-    expect(packed.tolist()).toEqual(weight.tolist());
+    for (const qtype of ['qint8', 'qint4', 'qint2', 'qfloat8_e4m3fn', 'qfloat8_e4m3fnuz', 'qfloat8_e5m2']) {
+      const weight = quantizeWeight(randn([5, 40]), { qtype });
+      const packed = packForGemm(weight);
+      expect(packed).not.toBe(weight);
+      expect(packed.tolist()).toEqual(weight.tolist());
+      expect(packed.savedCodes.bytesSync()).toEqual(weight.savedCodes.bytesSync());
+    }
     for (const other of [
       quantizeWeight(randn([4, 2, 3, 3]), { qtype: qint8 }),
-      quantizeWeight(randn([5, 40]), { qtype: 'qfloat8' }),
+      quantizeWeight(randn([4, 2, 3, 3]), { qtype: 'qint4' }),
       quantizeWeight(randn([5, 40]), { qtype: qint8, axis: -1 }),
     ]) {
       expect(packForGemm(other)).toBe(other);

@@ -7,6 +7,7 @@
 #include "../isa.h"
 #include "gemm.h"
 #include "kernels.h"
+#include "weight_bits.h"
 
 namespace quanto::cpu {
 namespace {
@@ -34,6 +35,14 @@ constexpr Implementation<Int8Kernel> kInt8List[] = {
     {Isa::ref, &kInt8Ref},
 };
 
+constexpr Implementation<BitsKernel> kBitsList[] = {
+#if defined(__x86_64__)
+    {Isa::avx512, &kBitsAvx512},
+    {Isa::avx2, &kBitsAvx2},
+#endif
+    {Isa::ref, &kBitsRef},
+};
+
 bool verbose() {
   const char* topics = std::getenv("QUANTO_VERBOSE");
   return topics && std::strstr(topics, "dispatch");
@@ -59,6 +68,11 @@ const FloatKernel& floatKernel() {
 
 const Int8Kernel& int8Kernel() {
   static const Int8Kernel& chosen = choose("int8", kInt8List);
+  return chosen;
+}
+
+const BitsKernel& bitsKernel() {
+  static const BitsKernel& chosen = choose("bits", kBitsList);
   return chosen;
 }
 
