@@ -76,6 +76,6 @@ void unpack(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
 
 }  // namespace
 
-const BitsKernel kBitsAvx512 = {.name = "avx512", .skinny = 16, .stream = stream, .unpack = unpack};
+const BitsKernel kBitsAvx512 = {.name = "avx512", .skinny = 32, .stream = stream, .unpack = unpack};
 
 }  // namespace quanto::cpu
