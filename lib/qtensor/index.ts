@@ -21,6 +21,7 @@ export {
   absmaxScale,
   packForGemm,
   quantizeActivation,
+  quantizeTokens,
   quantizeWeight,
   requireActivationType,
   requireFitting,

@@ -6,12 +6,11 @@ import type { Tensor } from '../tensor/tensor';
 
 import type { GroupAxis } from './grouping';
 import { quantizeBits } from './qbits';
-import type { QAxis } from './qtensor';
 import type { QType } from './qtype';
 
 /** The scale of a weight of 8 bits. */
 export interface ScaleOptimizer {
-  scale(weight: Tensor, qtype: QType, axis: QAxis): Tensor;
+  scale(weight: Tensor, qtype: QType, axis: GroupAxis | null): Tensor;
 }
 
 /** Scales and shifts of groups: floats in the dtype of the values, or for the shift uint8 codes of zero. */

@@ -10,8 +10,11 @@ import { Tensor, type TensorRole } from '../tensor/tensor';
 import { countFallback } from './fallbacks';
 import type { QType } from './qtype';
 
-/** Which dim of the values has a scale of its own: the first, the last, or none (one scale for all). */
-export type QAxis = 0 | -1 | null;
+/**
+ * What has a scale of its own: each index of the first or of the last dim, each token (every vector along the last dim), or null: one
+ * scale for all.
+ */
+export type QAxis = 0 | -1 | 'token' | null;
 
 /** A module whose output a calibration may keep quantized, if whoever consumes it takes integers. */
 export interface Producer {

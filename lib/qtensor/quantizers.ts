@@ -74,14 +74,14 @@ function firstOrLast(op: string, axis: number, ndim: number): 0 | -1 {
 }
 
 /** The shape of the scales of a tensor: [] for one, else 1 everywhere but along the axis. */
-export function scaleShape(shape: readonly number[], axis: QAxis): readonly number[] {
+export function scaleShape(shape: readonly number[], axis: 0 | -1 | null): readonly number[] {
   if (axis === null) return [];
   const along = axis === 0 ? 0 : shape.length - 1;
   return shape.map((size, i) => (i === along ? size : 1));
 }
 
 /** Checks a scale as Quanto does: one number per tensor, or one for each index along the axis in the shape of the values. */
-function checkScale(op: string, src: Tensor, axis: QAxis, scale: Tensor): void {
+function checkScale(op: string, src: Tensor, axis: 0 | -1 | null, scale: Tensor): void {
   const shape = `[${src.shape.join(', ')}]`;
   if (axis !== null && src.ndim < 2) fail(`[${op}] expected at least 2 dimensions for an axis but got shape ${shape}; pass axis null`);
   if (axis !== null && src.shape.at(axis) === 1)
@@ -112,7 +112,7 @@ export function absmaxScale(src: Tensor, options: { qtype?: QType | string; axis
 
 /** max|w| / qmax along the axis: the default for 8 bits. */
 export class AbsmaxOptimizer implements ScaleOptimizer {
-  scale(weight: Tensor, qtype: QType, axis: QAxis): Tensor {
+  scale(weight: Tensor, qtype: QType, axis: 0 | -1 | null): Tensor {
     return absmaxScale(weight, { qtype, axis });
   }
 }
@@ -146,7 +146,7 @@ function quantizeBytes(src: Tensor, qtype: QType, options: QuantizeWeightOptions
     fail('[quantizeWeight] groups and shifts are for types of less than 8 bits; leave groupSize and shift out');
   }
   const asked = options.axis === undefined ? 0 : options.axis;
-  let axis: QAxis = asked === null ? null : firstOrLast('quantizeWeight', asked, src.ndim);
+  let axis: 0 | -1 | null = asked === null ? null : firstOrLast('quantizeWeight', asked, src.ndim);
   if (axis !== null && src.shape[axis === 0 ? 0 : src.ndim - 1] === 1 && options.scale === undefined) axis = null;
   const optimizer = (options.optimizer as ScaleOptimizer | undefined) ?? new AbsmaxOptimizer();
   const scale = options.scale ?? noGrad(() => optimizer.scale(src, qtype, axis));
@@ -190,6 +190,16 @@ export function quantizeActivation(src: Tensor, options: { qtype: QType | string
   requireFloat('quantizeActivation', src);
   checkScale('quantizeActivation', src, null, options.scale);
   return apply(quantizeOp, [src, options.scale], { qtype, axis: null }) as QTensor;
+}
+
+/** Quantizes an activation with a scale for each token, max|x| / qmax of every vector along the last dim. */
+export function quantizeTokens(src: Tensor, options: { qtype: QType | string }): QTensor {
+  const qtype = toQType(options.qtype);
+  requireActivationType('quantizeTokens', qtype);
+  requireFloat('quantizeTokens', src);
+  if (src.ndim === 0) fail('[quantizeTokens] expected at least 1 dimension but got []; use quantizeActivation');
+  const scale = noGrad(() => tidy(() => raw.div(raw.reduce('absmax', src, [-1], true), qtype.qmax)));
+  return apply(quantizeOp, [src, scale], { qtype, axis: 'token' }) as QTensor;
 }
 
 /** @internal The weight with its codes in the form that the device's GEMM streams; other weights come back as they are. */

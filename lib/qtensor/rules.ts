@@ -23,6 +23,11 @@ interface Call {
 /** The result, or null: the rule does not cover these operands. */
 type Rule = (call: Call) => Tensor | null;
 
+/** An activation with a scale for all or for each token. */
+function tokens(tensor: Tensor): QBytesTensor | null {
+  return tensor instanceof QBytesTensor && (tensor.axis === null || tensor.axis === 'token') ? tensor : null;
+}
+
 /** A per-tensor quantized tensor: what activations are. */
 function activation(tensor: Tensor | undefined): QBytesTensor | null {
   return tensor instanceof QBytesTensor && tensor.axis === null ? tensor : null;
@@ -57,7 +62,7 @@ const integerDataOnly: Rule = (call) => {
 /** A transposed weight keeps its scales along the other axis. */
 const transposed: Rule = (call) => {
   const [src] = call.inputs;
-  if (!(src instanceof QBytesTensor) || src.axis === null || src.ndim !== 2) return dataOnly(call);
+  if (!(src instanceof QBytesTensor) || src.axis === null || src.axis === 'token' || src.ndim !== 2) return dataOnly(call);
   const scale = call.run([src.scale]);
   // transpose(0, 0) changes nothing.
   const along = scale.shape[0] === src.scale.shape[0] ? src.axis : src.axis === 0 ? -1 : 0;
@@ -156,7 +161,7 @@ const quantizedLinear: Rule = ({ inputs }) => {
   const [src, weight, bias] = inputs as readonly [Tensor, Tensor, Tensor | undefined];
   if (!(weight instanceof QTensor) || bias?.isQuantized) return null;
   if (!(src instanceof QTensor)) return weight.product(src, bias);
-  const quantized = activation(src);
+  const quantized = tokens(src);
   if (!quantized || !isInt8(quantized) || !(weight instanceof QBytesTensor) || !isInt8(weight) || weight.axis === -1) return null;
   const { codes, scale } = weight.stored;
   consume(quantized);

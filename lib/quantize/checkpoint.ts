@@ -20,9 +20,10 @@ const CONFIG = 'config.json';
 /** Throws STATE_DICT unless the modules of a map are in the model, quantized as it says. */
 function requireMatch(model: AnyModule, map: QuantizationMap): void {
   const built = quantizationMap(model);
-  for (const [name, { weights, activations }] of Object.entries(map)) {
+  for (const [name, { weights, activations, dynamicActivations = 'none' }] of Object.entries(map)) {
     const found = (built as Partial<QuantizationMap>)[name];
-    if (found && sameQType(found.weights, weights) && sameQType(found.activations, activations)) continue;
+    const sameDynamic = found && sameQType(found.dynamicActivations ?? 'none', dynamicActivations);
+    if (sameDynamic && sameQType(found.weights, weights) && sameQType(found.activations, activations)) continue;
     const came = found ? `weights ${found.weights} and activations ${found.activations}` : 'no module of that name that can be quantized';
     throw new QuantoError(
       'STATE_DICT',
@@ -121,8 +122,8 @@ function checkedMap(map: unknown, path: string, text: string): QuantizationMap {
   const isQType = (name: unknown) => name === 'none' || (typeof name === 'string' && name in qtypes);
   const isEntry = (entry: unknown) => {
     if (typeof entry !== 'object' || entry === null) return false;
-    const { weights, activations } = entry as Record<string, unknown>;
-    return isQType(weights) && isQType(activations);
+    const { weights, activations, dynamicActivations = 'none' } = entry as Record<string, unknown>;
+    return isQType(weights) && isQType(activations) && isQType(dynamicActivations);
   };
   const wrong = entries?.find(([, entry]) => !isEntry(entry));
   if (!entries || wrong) {

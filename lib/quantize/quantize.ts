@@ -3,6 +3,7 @@ import { QType, requireActivationType, requireFitting, toQType, type WeightOptim
 import { QuantoError } from '../tensor/error';
 
 import type { QuantizationMap } from './map';
+import { type Observer, type ObserverName, toObserver } from './observers';
 import { nameFilter } from './patterns';
 import type { QuantizationConfig } from './qmodule';
 import { quantizedForm } from './registry';
@@ -16,6 +17,18 @@ export interface QuantizeOptions {
   optimizer?: WeightOptimizer;
   /** Of weights of less than 8 bits: so many values share a scale, where it divides those of an output channel. Default: Quanto's rule. */
   groupSize?: number;
+  /** What the scales of activations follow in a calibration: an observer or its name. Default 'movingAverage'. */
+  observer?: Observer | ObserverName;
+  /**
+   * 'dynamic': the inputs of linear layers have a scale for each token, computed as they pass; no calibration is needed, and outputs stay in
+   * float. Default 'static'.
+   */
+  activationScale?: 'static' | 'dynamic';
+  /**
+   * 'dynamic': in a calibration, factors for the channels of a linear layer's input follow the largest magnitudes that came so far, and
+   * move ranges from the input into the weight until the model is frozen; `{ alpha }` says how far, 0.5 by default. See `smooth`.
+   */
+  smoothing?: 'dynamic' | { alpha: number };
   /** Names of the modules to quantize, with `*`, `?` and `[...]`; all by default. */
   include?: string | readonly string[];
   /** Names of the modules to leave. */
@@ -40,6 +53,23 @@ function isMap(weights: QuantizeOptions['weights']): weights is QuantizationMap 
   return typeof weights === 'object' && weights !== null && !(weights instanceof QType);
 }
 
+function activationOptions({ observer, activationScale, smoothing }: QuantizeOptions): Partial<QuantizationConfig> {
+  if (activationScale !== undefined && activationScale !== 'static' && activationScale !== 'dynamic') {
+    throw new QuantoError(
+      'INVALID_ARGUMENT',
+      `[quantize] expected activationScale 'static' or 'dynamic' but got ${String(activationScale)}`,
+    );
+  }
+  const alpha = smoothing === 'dynamic' ? 0.5 : smoothing?.alpha;
+  if (smoothing !== undefined && !(typeof alpha === 'number' && alpha >= 0 && alpha <= 1)) {
+    throw new QuantoError(
+      'INVALID_ARGUMENT',
+      "[quantize] expected smoothing 'dynamic' or { alpha } from 0 to 1; use smooth() for a fixed one",
+    );
+  }
+  return { observer: observer === undefined ? undefined : toObserver(observer), activationScale, smoothing: alpha };
+}
+
 /** What becomes of the module of a name; null leaves it. */
 function planner(options: QuantizeOptions): (name: string) => QuantizationConfig | null {
   const { weights, activations, optimizer = null, groupSize, include, exclude } = options;
@@ -47,14 +77,17 @@ function planner(options: QuantizeOptions): (name: string) => QuantizationConfig
   if (groupSize !== undefined && !(Number.isInteger(groupSize) && groupSize > 0)) {
     throw new QuantoError('INVALID_ARGUMENT', `[quantize] expected a positive integer groupSize but got ${groupSize}`);
   }
+  const forActivations = activationOptions(options);
   const configOf = (weights: QType | null, activations: QType | null): QuantizationConfig => {
     if (weights && optimizer) requireFitting('quantize', weights, optimizer);
-    return { weights, activations, optimizer, groupSize };
+    return { weights, activations, optimizer, groupSize, ...forActivations };
   };
   if (isMap(weights)) {
     const configs = new Map<string, QuantizationConfig>();
     for (const [name, entry] of Object.entries(weights)) {
-      configs.set(name, configOf(optionalQType(entry.weights), activationType(entry.activations)));
+      const { dynamicActivations } = entry;
+      const config = configOf(optionalQType(entry.weights), activationType(dynamicActivations ?? entry.activations));
+      configs.set(name, dynamicActivations === undefined ? config : { ...config, activationScale: 'dynamic' });
     }
     return (name) => (chosen(name) ? (configs.get(name) ?? null) : null);
   }
