@@ -11,7 +11,7 @@ import { group, groupedShape, groupScaleShape, valuesPerIndex } from './grouping
 import { type AffineOptimizer, isAffine, MaxOptimizer, type ScaleAndShift, type ScaleOptimizer, type WeightOptimizer } from './optimizers';
 import { type BitsLayout, quantizeBits } from './qbits';
 import { QBytesTensor, type QAxis, type QTensor } from './qtensor';
-import { qint8, type QType, toQType } from './qtype';
+import { type QType, toQType } from './qtype';
 import { isScaleDType } from './scale';
 
 interface QuantizeAttributes {

@@ -75,5 +75,5 @@ export type ObserverName = keyof typeof observers;
 export function toObserver(value: Observer | ObserverName): Observer {
   if (typeof value !== 'string') return value;
   if (Object.hasOwn(observers, value)) return observers[value];
-  throw new QuantoError('INVALID_ARGUMENT', `[quantize] expected one of ${Object.keys(observers).join(', ')} but got ${String(value)}`);
+  throw new QuantoError('INVALID_ARGUMENT', `[quantize] expected one of ${Object.keys(observers).join(', ')} but got ${value}`);
 }

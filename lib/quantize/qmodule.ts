@@ -182,7 +182,7 @@ export function QModule<B extends ModuleClass>(Base: B) {
     smoothInput(input: Tensor): Tensor {
       const { weight, quantization } = this;
       const follows = quantization.smoothing !== undefined && this.quantizesInput && weight?.ndim === 2;
-      if (follows && !this.frozen && calibrations.current) this.moveFactors(input, weight, quantization.smoothing as number);
+      if (follows && !this.frozen && calibrations.current) this.moveFactors(input, weight, quantization.smoothing);
       return this.smoothing ? div(input, this.smoothing) : input;
     }
 

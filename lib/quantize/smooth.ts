@@ -53,10 +53,10 @@ class Trace {
 
   constructor(model: AnyModule, chosen: (name: string) => boolean) {
     for (const [name, module] of model.namedModules()) {
-      const scales = module instanceof Linear || ((module instanceof LayerNorm || module instanceof RMSNorm) && module.weight?.ndim === 1);
-      if (isQModule(module) || !scales) continue;
-      const source = { name, module: module as Norm | Linear, consumers: new Set<Target>(), elsewhere: false };
-      this.sources.set(module.weight as Tensor, source);
+      const scales = module instanceof Linear || module instanceof LayerNorm || module instanceof RMSNorm;
+      // A norm of several dims has no channels.
+      if (isQModule(module) || !scales || !module.weight || (module.weight.ndim !== 1 && !(module instanceof Linear))) continue;
+      this.sources.set(module.weight, { name, module, consumers: new Set(), elsewhere: false });
       if (!(module instanceof Linear) || module.smoothing || !chosen(name)) continue;
       this.targets.set(module.weight, { name, module, maxima: null, sources: new Set() });
     }
