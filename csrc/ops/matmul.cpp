@@ -203,6 +203,21 @@ Tensor linearBits(const Tensor& src, const Tensor& weight, const Tensor& scale, 
   return shape.dst;
 }
 
+Tensor linearBitsInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weight, const Tensor& scale, const Tensor& shift,
+                      const std::optional<Tensor>& bias, int64_t bits, int64_t groupSize) {
+  requireDType("linearBitsInt8", "input codes", src, DType::int8);
+  requireReal("linearBitsInt8", "input scale", srcScale);
+  requireDType("linearBitsInt8", "weight", weight, DType::uint8);
+  requirePackedBits("linearBitsInt8", weight, bits, groupSize);
+  const LinearShape shape = linearShape("linearBitsInt8", src, weight, bias, scale.dtype());
+  const int64_t groups = shape.k / groupSize;
+  launch<&Backend::linearBitsInt8>(
+      "linearBitsInt8", linearCost(shape, weight.storage()->bytes()) / 4, in(shape.src), in(flatScale("linearBitsInt8", srcScale, shape.m)),
+      in(weight), in(groupScales("linearBitsInt8", scale, shape.n, groups)), in(groupScales("linearBitsInt8", shift, shape.n, groups)),
+      in(optionalOperand(bias, scale.dtype())), out(reshape(shape.dst, {shape.m, shape.n})), static_cast<int32_t>(bits), groupSize);
+  return shape.dst;
+}
+
 Tensor packWeightBits(const Tensor& src, int64_t rows, int64_t columns, int64_t bits, int64_t groupSize) {
   requireStrided("packWeightBits", src);
   const Shape shape{rows, columns};

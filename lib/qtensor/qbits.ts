@@ -1,10 +1,10 @@
-import { native } from '../native';
+import { native, type NativeTensor } from '../native';
 import * as raw from '../ops/raw';
 import { isReal } from '../tensor/dtype';
 import { Tensor } from '../tensor/tensor';
 
 import { group, type GroupAxis, groupedShape, ungroup } from './grouping';
-import { QTensor, type QTensorParts } from './qtensor';
+import { type QBytesTensor, QTensor, type QTensorParts } from './qtensor';
 import type { QType } from './qtype';
 
 /** How the values of a QBitsTensor are cut into groups. */
@@ -65,19 +65,25 @@ export class QBitsTensor extends QTensor {
   }
 
   override product(src: Tensor, bias: Tensor | undefined): Tensor | null {
+    return this.withPacked((codes, shift) => {
+      const { bits } = this.qtype;
+      return native.linearBits(src.native, codes, this.scale.native, shift, bias?.native ?? null, bits, this.gemmGroupSize);
+    });
+  }
+
+  override integerProduct(src: QBytesTensor, bias: Tensor | undefined): Tensor | null {
+    const { codes: input, scale } = src.stored;
+    return this.withPacked((codes, shift) => {
+      const { bits } = this.qtype;
+      const handle = bias?.native ?? null;
+      return native.linearBitsInt8(input.native, scale.native, codes, this.scale.native, shift, handle, bits, this.gemmGroupSize);
+    });
+  }
+
+  /** A native product with the packed codes and real shifts; null where they have no such form. */
+  private withPacked(run: (codes: NativeTensor, shift: NativeTensor) => NativeTensor): Tensor | null {
     using codes = this.gemmCodes();
-    if (!codes || !native.isPacked(codes.native)) return null;
-    const shift = realShift(this);
-    const handle = native.linearBits(
-      src.native,
-      codes.native,
-      this.scale.native,
-      shift.native,
-      bias?.native ?? null,
-      this.qtype.bits,
-      this.gemmGroupSize,
-    );
-    return Tensor.fromNative(handle);
+    return codes && native.isPacked(codes.native) ? Tensor.fromNative(run(codes.native, realShift(this).native)) : null;
   }
 
   get shift(): Tensor {

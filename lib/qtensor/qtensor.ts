@@ -76,6 +76,9 @@ export abstract class QTensor extends Tensor {
   /** @internal A float input times this weight [out, in], or null where there is no kernel for it. */
   abstract product(src: Tensor, bias: Tensor | undefined): Tensor | null;
 
+  /** @internal The same of an int8 input with one scale, or one for each token. */
+  abstract integerProduct(src: QBytesTensor, bias: Tensor | undefined): Tensor | null;
+
   /** @internal The codes packed for the device's GEMM, or null where they have no such form. */
   gemmCodes(): Tensor | null {
     const { codes } = this.stored;
@@ -246,5 +249,12 @@ export class QBytesTensor extends QTensor {
     if (!native.isPacked(codes.native)) return null;
     const { bits } = this.qtype;
     return Tensor.fromNative(native.linearBits(src.native, codes.native, this.scale.native, null, biasHandle, bits, codes.shape[1]));
+  }
+
+  override integerProduct(src: QBytesTensor, bias: Tensor | undefined): Tensor | null {
+    if (this.qtype.isFloatingPoint || this.axis === -1) return null;
+    const { codes, scale } = this.stored;
+    const [input, inputScale] = [src.stored.codes.native, src.scale.native];
+    return Tensor.fromNative(native.linearInt8(input, inputScale, codes.native, scale.native, bias?.native ?? null));
   }
 }

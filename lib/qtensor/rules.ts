@@ -162,12 +162,9 @@ const quantizedLinear: Rule = ({ inputs }) => {
   if (!(weight instanceof QTensor) || bias?.isQuantized) return null;
   if (!(src instanceof QTensor)) return weight.product(src, bias);
   const quantized = tokens(src);
-  if (!quantized || !isInt8(quantized) || !(weight instanceof QBytesTensor) || !isInt8(weight) || weight.axis === -1) return null;
-  const { codes, scale } = weight.stored;
-  consume(quantized);
-  return Tensor.fromNative(
-    native.linearInt8(quantized.codes.native, quantized.scale.native, codes.native, scale.native, bias?.native ?? null),
-  );
+  const product = quantized && isInt8(quantized) ? weight.integerProduct(quantized, bias) : null;
+  if (quantized && product) consume(quantized);
+  return product;
 };
 
 const rules: Readonly<Record<string, Rule>> = {

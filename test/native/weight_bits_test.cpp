@@ -130,6 +130,48 @@ void testProduct(const Format& format, int64_t m, int64_t n, int64_t k, int64_t 
   }
 }
 
+// int8 rows: integer sums of each group, then float steps in a fixed order, so the result is the same to the bit everywhere.
+void testIntegers(const Format& format, int64_t m, int64_t n, int64_t k, int64_t groupSize, bool withBias) {
+  const TestWeight weight(format, n, k, groupSize);
+  const int64_t stride = k + 5;
+  std::vector<int8_t> a(m * stride + 1);
+  std::vector<float> rowScale(m + 1), bias(withBias ? n : 0), out(m * n + 8, -77.0f);
+  for (auto& value : a) value = random_.code();
+  for (auto& value : rowScale) value = 0.1f + std::fabs(random_.symmetric());
+  for (auto& value : bias) value = random_.symmetric();
+  const Scales scales{weight.scale.data(), DType::float32, 1}, shifts{weight.shift.data(), DType::float32, 1};
+  const int64_t step = random_.bits() % 2;
+  const FloatOutput target{out.data(), DType::float32, n, 1, withBias ? bias.data() : nullptr, DType::float32, 1};
+  setThreadCount(1 + static_cast<int>(random_.bits() % 3));
+  const Status status = gemmBitsInt8(m, n, k, a.data(), stride, {rowScale.data(), DType::float32, step}, weight.view(weight.packed.data()),
+                                     scales, shifts, target);
+  CHECK(status == Status::ok, "gemmBitsInt8 failed");
+  const int center = 1 << (format.bits - 1);
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      float total = 0;
+      for (int64_t group = 0; group < weight.groups; ++group) {
+        int32_t sum = 0, ofA = 0;
+        for (int64_t l = group * groupSize; l < (group + 1) * groupSize; ++l) {
+          sum += a[i * stride + l] * (weight.codes[j * k + l] - center);
+          ofA += a[i * stride + l];
+        }
+        const float scale = weight.scale[j * weight.groups + group];
+        const float offset = static_cast<float>(center) * scale - weight.shift[j * weight.groups + group];
+        total += scale * static_cast<float>(sum);
+        total += offset * static_cast<float>(ofA);
+      }
+      total *= rowScale[i * step];
+      if (withBias) total += bias[j];
+      CHECK(out[i * n + j] == total, "%s int8 M=%d N=%d K=%d group %d: [%d, %d] is %g, not %g", format.name, static_cast<int>(m),
+            static_cast<int>(n), static_cast<int>(k), static_cast<int>(groupSize), static_cast<int>(i), static_cast<int>(j),
+            static_cast<double>(out[i * n + j]), static_cast<double>(total));
+    }
+  }
+  for (size_t i = m * n; i < out.size(); ++i) CHECK(out[i] == -77.0f, "wrote past its end");
+  setThreadCount(3);
+}
+
 void testSizes(const Format& format) {
   // M, N, K, group size.
   constexpr int64_t kCases[][4] = {{1, 1, 1, 1},       {1, 7, 15, 15},   {7, 15, 17, 17},     {15, 17, 33, 11}, {17, 33, 50, 25},
@@ -139,6 +181,8 @@ void testSizes(const Format& format) {
   for (const auto& [m, n, k, groupSize] : kCases) {
     testProduct(format, m, n, k, groupSize, false);
     testProduct(format, m, n, k, groupSize, true);
+    if (format.bits == 8) continue;
+    for (const bool withBias : {false, true}) testIntegers(format, m, n, k, groupSize, withBias);
   }
 }
 

@@ -37,6 +37,7 @@ constexpr Implementation<Int8Kernel> kInt8List[] = {
 
 constexpr Implementation<BitsKernel> kBitsList[] = {
 #if defined(__x86_64__)
+    {Isa::vnni, &kBitsVnni},
     {Isa::avx512, &kBitsAvx512},
     {Isa::avx2, &kBitsAvx2},
 #endif

@@ -221,7 +221,87 @@ Status streamBits(const Source& source, int64_t m, const Matrix& a, const FloatO
   return status;
 }
 
+// Rows of int8 in the order of the parts of a weight's vectors, and their sums over each group.
+void packIntegers(const WeightForm& at, const int8_t* row, int8_t* out, int32_t* sums) {
+  const int64_t values = bitsValues(at.code), parts = bitsParts(at.code);
+  for (int64_t group = 0; group < at.groups(); ++group, row += at.groupSize) {
+    int32_t sum = 0;
+    for (int64_t l = 0; l < at.groupSize; l += values, out += values) {
+      const int64_t count = std::min(values, at.groupSize - l);
+      if (count < values) std::memset(out, 0, values);
+      for (int64_t i = 0; i < count; ++i) {
+        out[i % parts * 4 + i / parts] = row[l + i];
+        sum += row[l + i];
+      }
+    }
+    sums[group] = sum;
+  }
+}
+
+// Packed rows that stay in a core's second-level cache.
+constexpr int64_t kRowBytes = 1 << 19;
+
 }  // namespace
+
+Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Scales& aScale, const BitsWeight& weight,
+                    const Scales& scale, const Scales& shift, const FloatOutput& out) {
+  if (m == 0 || n == 0) return Status::ok;
+  const Source source{floatKernel(), bitsKernel(), WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift};
+  const WeightForm& at = source.at;
+  const int64_t groups = at.groups(), values = bitsValues(at.code);
+  const int64_t rowBytes = groups * ((at.groupSize + values - 1) / values) * values;
+  const int64_t blockRows =
+      std::min(m, std::max<int64_t>(kMaxBitsIntegerRows, kRowBytes / (rowBytes + 1) / kMaxBitsIntegerRows * kMaxBitsIntegerRows));
+  BufferPlan plan;
+  const int64_t atRows = plan.add(blockRows * rowBytes), atSums = plan.add(blockRows * groups * sizeof(int32_t));
+  const int64_t atScales = plan.add(m * sizeof(float)), atBias = plan.add(n * sizeof(float));
+  thread_local ThreadBuffer memory;
+  char* base = static_cast<char*>(memory.get(plan.bytes));
+  if (!base) return Status::outOfMemory;
+  auto* rows = reinterpret_cast<int8_t*>(base + atRows);
+  auto* sums = reinterpret_cast<int32_t*>(base + atSums);
+  auto *rowScales = reinterpret_cast<float*>(base + atScales), *bias = reinterpret_cast<float*>(base + atBias);
+  widen(source.kernel, aScale.data, aScale.dtype, 0, aScale.stride, m, rowScales);
+  if (out.bias) widen(source.kernel, out.bias, out.biasDtype, 0, out.biasStride, n, bias);
+  const FloatProduct product{source.kernel, m, n, k, {}, {}, nullptr, nullptr, out.bias ? bias : nullptr, out, nullptr};
+  const auto center = static_cast<float>(bitsCenter(at.code));
+  std::atomic<Status> status{Status::ok};
+  for (int64_t first = 0; first < m; first += blockRows) {
+    const int64_t taken = std::min(blockRows, m - first);
+    parallelFor(taken, std::max<int64_t>(1, kPackGrain / (k + 1)), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row)
+        packIntegers(at, a + (first + row) * aRowStride, rows + row * rowBytes, sums + row * groups);
+    });
+    const int64_t grain = std::max<int64_t>(1, 4 * kGrain / (kBitsColumns * taken * k + 1));
+    parallelFor(at.panels(), grain, [&](int64_t begin, int64_t end) {
+      thread_local ThreadBuffer own;
+      const int64_t count = groups * kBitsColumns;
+      float* scales = static_cast<float*>(own.get(2 * count * sizeof(float) + 64));
+      if (!scales) {
+        status = Status::outOfMemory;
+        return;
+      }
+      float *offset = scales + count, results[kMaxBitsIntegerRows * kBitsColumns];
+      for (int64_t panel = begin; panel < end; ++panel) {
+        transposeGroups(source.kernel, scale, n, groups, panel, 0, groups, scales);
+        transposeGroups(source.kernel, shift, n, groups, panel, 0, groups, offset);
+        for (int64_t i = 0; i < count; ++i) offset[i] = center * scales[i] - offset[i];
+        const int64_t column = panel * kBitsColumns, columns = std::min<int64_t>(kBitsColumns, n - column);
+        for (int64_t row = 0; row < taken; row += kMaxBitsIntegerRows) {
+          const int64_t together = std::min<int64_t>(kMaxBitsIntegerRows, taken - row);
+          source.bits.multiply(static_cast<int>(together), {at.code, groups, at.groupSize, source.panel(panel), scales, offset,
+                                                            rows + row * rowBytes, rowBytes, sums + row * groups, results});
+          for (int64_t i = 0; i < together; ++i) {
+            float* result = results + i * kBitsColumns;
+            for (int64_t j = 0; j < columns; ++j) result[j] *= rowScales[first + row + i];
+            finishRow(product, first + row + i, column, columns, result);
+          }
+        }
+      }
+    });
+  }
+  return status;
+}
 
 int64_t packedBitsBytes(int64_t n, int64_t k, const BitsWeight& weight) {
   const WeightForm at(weight, n, k);

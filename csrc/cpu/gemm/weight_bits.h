@@ -51,6 +51,23 @@ struct BitsBlock {
 
 constexpr int kMaxBitsRows = 4;
 
+// The product of some rows of int8 with a panel of 2 or 4 bits. Parts of a vector are its bytes' lowest bits, the next, and so on: part p
+// of byte b is value b * parts + p, and a row of `a` is laid out alike, [vectors][parts][4], padded with zeros.
+struct BitsIntegerRows {
+  BitsCode code;
+  int64_t groups, groupSize;
+  const uint8_t* codes;
+  const float* scale;   // [groups][16]
+  const float* offset;  // [groups][16]
+  const int8_t* a;
+  int64_t aStride;       // bytes
+  const int32_t* aSums;  // [rows][groups], over each group
+  float* c;              // [rows][16]
+};
+
+static constexpr int bitsParts(BitsCode code) { return 8 / bitsOf(code); }
+constexpr int kMaxBitsIntegerRows = 8;
+
 struct BitsKernel {
   const char* name;
   // The largest m for which `stream` is faster than unpacking for tiles; at most kMaxSkinny.
@@ -59,9 +76,17 @@ struct BitsKernel {
   void (*stream)(int rows, const BitsRows& product);
   // out = scale * code - shift: the values as dequantizing gives them.
   void (*unpack)(const BitsBlock& block);
+  // Sums of each group are exact; c += scale * (sum - center * aSum) and c += offset * aSum for one group after the other, each product and
+  // sum rounded, so that all instruction sets agree to the bit. 1 <= rows <= kMaxBitsIntegerRows.
+  void (*multiply)(int rows, const BitsIntegerRows& product);
 };
 
-extern const BitsKernel kBitsAvx512, kBitsAvx2, kBitsRef;
+extern const BitsKernel kBitsVnni, kBitsAvx512, kBitsAvx2, kBitsRef;
+
+// What instruction sets share.
+void streamBitsAvx512(int rows, const BitsRows& product);
+void unpackBitsAvx512(const BitsBlock& block);
+void multiplyBitsAvx2(int rows, const BitsIntegerRows& product);
 
 // The first of the ordered list that this machine and QUANTO_ISA allow.
 const BitsKernel& bitsKernel();

@@ -88,11 +88,50 @@ struct Codes<BitsCode::int2> : Integers<BitsCode::int2> {
   using Integers::Integers;
 };
 
+// Codes of at most 15 times int8 fit in 16 bits two by two, so vpmaddubsw is exact.
+struct IntegerTraits : Traits {
+  struct Sums {
+    __m256i low, high;
+  };
+  static Vector multiply(const Vector& a, const Vector& b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
+  static Vector all(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
+  static Sums noSums() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  static Sums dot(const Sums& sums, const Sums& codes, const int8_t* four) {
+    int32_t values;
+    __builtin_memcpy(&values, four, 4);
+    const __m256i factors = _mm256_set1_epi32(values), ones = _mm256_set1_epi16(1);
+    return {_mm256_add_epi32(sums.low, _mm256_madd_epi16(_mm256_maddubs_epi16(codes.low, factors), ones)),
+            _mm256_add_epi32(sums.high, _mm256_madd_epi16(_mm256_maddubs_epi16(codes.high, factors), ones))};
+  }
+  static Vector toFloat(const Sums& sums, int32_t taken) {
+    const __m256i all = _mm256_set1_epi32(taken);
+    return {_mm256_cvtepi32_ps(_mm256_sub_epi32(sums.low, all)), _mm256_cvtepi32_ps(_mm256_sub_epi32(sums.high, all))};
+  }
+};
+
+template <BitsCode code>
+struct Parts {
+  IntegerTraits::Sums vector;
+
+  explicit Parts(const uint8_t* in) {
+    const __m256i signs = _mm256_set1_epi32(static_cast<int>(bitsSigns(code)));
+    const auto* halves = reinterpret_cast<const __m256i*>(in);
+    vector = {_mm256_xor_si256(_mm256_loadu_si256(halves), signs), _mm256_xor_si256(_mm256_loadu_si256(halves + 1), signs)};
+  }
+  IntegerTraits::Sums part(int index) const {
+    const __m256i mask = _mm256_set1_epi32(static_cast<int>(bitsPartMask(code)));
+    return {_mm256_and_si256(_mm256_srli_epi32(vector.low, bitsOf(code) * index), mask),
+            _mm256_and_si256(_mm256_srli_epi32(vector.high, bitsOf(code) * index), mask)};
+  }
+};
+
 void stream(int rows, const BitsRows& product) { streamAny<Codes, Traits>(rows, product); }
 void unpack(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
 
 }  // namespace
 
-const BitsKernel kBitsAvx2 = {.name = "avx2", .skinny = 8, .stream = stream, .unpack = unpack};
+void multiplyBitsAvx2(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, IntegerTraits>(rows, product); }
+
+const BitsKernel kBitsAvx2 = {.name = "avx2", .skinny = 8, .stream = stream, .unpack = unpack, .multiply = multiplyBitsAvx2};
 
 }  // namespace quanto::cpu

@@ -71,11 +71,17 @@ struct Codes<BitsCode::int2> {
   __m512 value(int place) const { return look(place, _mm_setr_ps(2, 3, 0, 1)); }
 };
 
-void stream(int rows, const BitsRows& product) { streamAny<Codes, Traits>(rows, product); }
-void unpack(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
-
 }  // namespace
 
-const BitsKernel kBitsAvx512 = {.name = "avx512", .skinny = 32, .stream = stream, .unpack = unpack};
+void streamBitsAvx512(int rows, const BitsRows& product) { streamAny<Codes, Traits>(rows, product); }
+void unpackBitsAvx512(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
+
+const BitsKernel kBitsAvx512 = {
+    .name = "avx512",
+    .skinny = 32,
+    .stream = streamBitsAvx512,
+    .unpack = unpackBitsAvx512,
+    .multiply = multiplyBitsAvx2,
+};
 
 }  // namespace quanto::cpu

@@ -114,6 +114,58 @@ static void unpackAny(const BitsBlock& block) {
   }
 }
 
+// The same with integer operands. `Integers` gives the unsigned codes of a part of a vector; Traits have Sums, 16 int32, and
+//   Sums dot(Sums, Codes, const int8_t* four): adds the products of each column's 4 codes with the 4 values.
+template <class Integers, BitsCode code, class Traits, int rows>
+static inline void multiplyPanel(const BitsIntegerRows& product) {
+  constexpr int kParts = bitsParts(code);
+  const int64_t vectors = (product.groupSize + bitsValues(code) - 1) / bitsValues(code);
+  typename Traits::Vector totals[rows];
+  for (auto& total : totals) total = Traits::zero();
+  const uint8_t* codes = product.codes;
+  const int8_t* a = product.a;
+  for (int64_t group = 0; group < product.groups; ++group) {
+    typename Traits::Sums sums[rows];
+    for (auto& sum : sums) sum = Traits::noSums();
+    for (int64_t v = 0; v < vectors; ++v, codes += kBitsVector, a += kParts * 4) {
+      const Integers vector(codes);
+#pragma GCC unroll 4
+      for (int part = 0; part < kParts; ++part) {
+        const auto values = vector.part(part);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; ++i) sums[i] = Traits::dot(sums[i], values, a + i * product.aStride + part * 4);
+      }
+    }
+    const auto scale = Traits::load(product.scale + group * kBitsColumns), offset = Traits::load(product.offset + group * kBitsColumns);
+    for (int i = 0; i < rows; ++i) {
+      const int32_t aSum = product.aSums[i * product.groups + group];
+      const auto centred = Traits::toFloat(sums[i], bitsCenter(code) * aSum);
+      totals[i] = Traits::add(totals[i], Traits::multiply(scale, centred));
+      totals[i] = Traits::add(totals[i], Traits::multiply(offset, Traits::all(static_cast<float>(aSum))));
+    }
+  }
+  for (int i = 0; i < rows; ++i) Traits::store(product.c + i * kBitsColumns, totals[i]);
+}
+
+template <class Integers, BitsCode code, class Traits>
+static inline void multiplyRows(int rows, const BitsIntegerRows& product) {
+  constexpr void (*kPanels[kMaxBitsIntegerRows])(const BitsIntegerRows&) = {
+      multiplyPanel<Integers, code, Traits, 1>, multiplyPanel<Integers, code, Traits, 2>, multiplyPanel<Integers, code, Traits, 3>,
+      multiplyPanel<Integers, code, Traits, 4>, multiplyPanel<Integers, code, Traits, 5>, multiplyPanel<Integers, code, Traits, 6>,
+      multiplyPanel<Integers, code, Traits, 7>, multiplyPanel<Integers, code, Traits, 8>};
+  kPanels[rows - 1](product);
+}
+
+template <template <BitsCode> class Parts, class Traits>
+static void multiplyAny(int rows, const BitsIntegerRows& product) {
+  if (product.code == BitsCode::int2) multiplyRows<Parts<BitsCode::int2>, BitsCode::int2, Traits>(rows, product);
+  else multiplyRows<Parts<BitsCode::int4>, BitsCode::int4, Traits>(rows, product);
+}
+
+// What turns the stored two's complements of a vector into unsigned codes: the highest bit of each.
+static constexpr uint32_t bitsSigns(BitsCode code) { return code == BitsCode::int2 ? 0xaaaaaaaau : 0x88888888u; }
+static constexpr uint32_t bitsPartMask(BitsCode code) { return code == BitsCode::int2 ? 0x03030303u : 0x0f0f0f0fu; }
+
 // The smallest exponents of float8 are in reach of float16, to which a code is moved by bits: value = float16 * 2^this.
 static constexpr float float8Factor(BitsCode code) {
   return code == BitsCode::e4m3fn ? 256.0f : code == BitsCode::e4m3fnuz ? 128.0f : 1.0f;

@@ -87,11 +87,49 @@ struct Codes<BitsCode::int2> : Integers<BitsCode::int2> {
   using Integers::Integers;
 };
 
+struct IntegerTraits : Traits {
+  struct Sums {
+    int32_t at[kBitsColumns];
+  };
+  static Vector multiply(const Vector& a, const Vector& b) {
+    return each([&](int j) { return a.at[j] * b.at[j]; });
+  }
+  static Vector all(float value) {
+    return each([&](int) { return value; });
+  }
+  static Sums noSums() { return {}; }
+  static Sums dot(Sums sums, const uint8_t* codes, const int8_t* four) {
+    for (int j = 0; j < kBitsColumns; ++j) {
+      for (int b = 0; b < 4; ++b) sums.at[j] += codes[j * 4 + b] * four[b];
+    }
+    return sums;
+  }
+  static Vector toFloat(const Sums& sums, int32_t taken) {
+    return each([&](int j) { return static_cast<float>(sums.at[j] - taken); });
+  }
+};
+
+template <BitsCode code>
+struct Parts {
+  mutable uint8_t codes[kBitsVector];
+  const uint8_t* vector;
+
+  explicit Parts(const uint8_t* in) : vector(in) {}
+  const uint8_t* part(int index) const {
+    for (int i = 0; i < kBitsVector; ++i) {
+      const auto byte = static_cast<uint8_t>(vector[i] ^ (bitsSigns(code) & 0xff));
+      codes[i] = static_cast<uint8_t>((byte >> (bitsOf(code) * index)) & (bitsPartMask(code) & 0xff));
+    }
+    return codes;
+  }
+};
+
+void multiply(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, IntegerTraits>(rows, product); }
 void stream(int rows, const BitsRows& product) { streamAny<Codes, Traits>(rows, product); }
 void unpack(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
 
 }  // namespace
 
-const BitsKernel kBitsRef = {.name = "ref", .skinny = 8, .stream = stream, .unpack = unpack};
+const BitsKernel kBitsRef = {.name = "ref", .skinny = 8, .stream = stream, .unpack = unpack, .multiply = multiply};
 
 }  // namespace quanto::cpu
