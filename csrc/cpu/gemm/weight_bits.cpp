@@ -210,8 +210,10 @@ Status streamBits(const Source& source, int64_t m, const Matrix& a, const FloatO
         for (int64_t i = 0; i < count; ++i) scale[i] *= factor;
       }
       const int64_t column = panel * kBitsColumns, columns = std::min<int64_t>(kBitsColumns, at.n - column);
-      for (int64_t row = 0; row < m; row += kMaxBitsRows) {
-        const int64_t taken = std::min<int64_t>(kMaxBitsRows, m - row);
+      // Nearly equal pieces: few rows waste the unpacking.
+      const Pieces pieces(m, source.bits.rows);
+      for (int64_t piece = 0; piece < pieces.pieces; ++piece) {
+        const int64_t row = pieces.begin(piece), taken = pieces.size(piece);
         source.bits.stream(static_cast<int>(taken), {at.code, groups, at.groupSize, source.panel(panel), scale, shifted ? offset : nullptr,
                                                      rows + row * stride, stride, sums + row * groups, results});
         for (int64_t i = 0; i < taken; ++i) finishRow(product, row + i, column, columns, results + i * kBitsColumns);
@@ -221,20 +223,26 @@ Status streamBits(const Source& source, int64_t m, const Matrix& a, const FloatO
   return status;
 }
 
-// Rows of int8 in the order of the parts of a weight's vectors, and their sums over each group.
+// A row of int8 in the order of the parts of a weight's vectors, and its sums over each group.
+template <int parts>
 void packIntegers(const WeightForm& at, const int8_t* row, int8_t* out, int32_t* sums) {
-  const int64_t values = bitsValues(at.code), parts = bitsParts(at.code);
+  constexpr int kValues = 4 * parts;
+  const auto place = [&](const int8_t* values) __attribute__((always_inline)) {
+    for (int p = 0; p < parts; ++p) {
+      for (int b = 0; b < 4; ++b) out[p * 4 + b] = values[b * parts + p];
+    }
+    out += kValues;
+  };
   for (int64_t group = 0; group < at.groups(); ++group, row += at.groupSize) {
     int32_t sum = 0;
-    for (int64_t l = 0; l < at.groupSize; l += values, out += values) {
-      const int64_t count = std::min(values, at.groupSize - l);
-      if (count < values) std::memset(out, 0, values);
-      for (int64_t i = 0; i < count; ++i) {
-        out[i % parts * 4 + i / parts] = row[l + i];
-        sum += row[l + i];
-      }
-    }
+    for (int64_t l = 0; l < at.groupSize; ++l) sum += row[l];
     sums[group] = sum;
+    int64_t l = 0;
+    for (; l + kValues <= at.groupSize; l += kValues) place(row + l);
+    if (l == at.groupSize) continue;
+    int8_t rest[kValues] = {};
+    std::memcpy(rest, row + l, at.groupSize - l);
+    place(rest);
   }
 }
 
@@ -265,12 +273,12 @@ Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aR
   if (out.bias) widen(source.kernel, out.bias, out.biasDtype, 0, out.biasStride, n, bias);
   const FloatProduct product{source.kernel, m, n, k, {}, {}, nullptr, nullptr, out.bias ? bias : nullptr, out, nullptr};
   const auto center = static_cast<float>(bitsCenter(at.code));
+  const auto pack = at.code == BitsCode::int2 ? packIntegers<4> : packIntegers<2>;
   std::atomic<Status> status{Status::ok};
   for (int64_t first = 0; first < m; first += blockRows) {
     const int64_t taken = std::min(blockRows, m - first);
     parallelFor(taken, std::max<int64_t>(1, kPackGrain / (k + 1)), [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row)
-        packIntegers(at, a + (first + row) * aRowStride, rows + row * rowBytes, sums + row * groups);
+      for (int64_t row = begin; row < end; ++row) pack(at, a + (first + row) * aRowStride, rows + row * rowBytes, sums + row * groups);
     });
     const int64_t grain = std::max<int64_t>(1, 4 * kGrain / (kBitsColumns * taken * k + 1));
     parallelFor(at.panels(), grain, [&](int64_t begin, int64_t end) {

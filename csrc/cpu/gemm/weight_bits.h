@@ -49,7 +49,7 @@ struct BitsBlock {
   int64_t outStride;
 };
 
-constexpr int kMaxBitsRows = 4;
+constexpr int kMaxBitsRows = 8;
 
 // The product of some rows of int8 with a panel of 2 or 4 bits. Parts of a vector are its bytes' lowest bits, the next, and so on: part p
 // of byte b is value b * parts + p, and a row of `a` is laid out alike, [vectors][parts][4], padded with zeros.
@@ -72,7 +72,8 @@ struct BitsKernel {
   const char* name;
   // The largest m for which `stream` is faster than unpacking for tiles; at most kMaxSkinny.
   int skinny;
-  // 1 <= rows <= kMaxBitsRows.
+  // 1 <= rows <= this->rows <= kMaxBitsRows.
+  int rows;
   void (*stream)(int rows, const BitsRows& product);
   // out = scale * code - shift: the values as dequantizing gives them.
   void (*unpack)(const BitsBlock& block);

@@ -132,6 +132,6 @@ void unpack(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
 
 void multiplyBitsAvx2(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, IntegerTraits>(rows, product); }
 
-const BitsKernel kBitsAvx2 = {.name = "avx2", .skinny = 8, .stream = stream, .unpack = unpack, .multiply = multiplyBitsAvx2};
+const BitsKernel kBitsAvx2 = {.name = "avx2", .skinny = 8, .rows = 4, .stream = stream, .unpack = unpack, .multiply = multiplyBitsAvx2};
 
 }  // namespace quanto::cpu

@@ -24,16 +24,18 @@ struct Codes {
 
   explicit Codes(const uint8_t* vector) {
     for (int i = 0; i < 2; ++i) {
-      const __m512i bytes = _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(vector) + i));
+      const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(vector) + i);
+      const __m512i wide = _mm512_cvtepi8_epi16(bytes);
       if (code == BitsCode::e5m2) {
-        words[i] = _mm512_slli_epi16(bytes, 8);
+        words[i] = _mm512_slli_epi16(wide, 8);
         continue;
       }
       // The sign of a code was extended over the exponent's highest bit.
-      const __m512i moved = _mm512_and_si512(_mm512_slli_epi16(bytes, 7), _mm512_set1_epi16(static_cast<short>(0xbfff)));
-      const __m512i tested = code == BitsCode::e4m3fn ? _mm512_and_si512(moved, _mm512_set1_epi16(0x3f80)) : moved;
-      const __m512i nan = _mm512_set1_epi16(static_cast<short>(code == BitsCode::e4m3fn ? 0x3f80 : 0x8000));
-      words[i] = _mm512_mask_mov_epi16(moved, _mm512_cmpeq_epi16_mask(tested, nan), _mm512_set1_epi16(0x7e00));
+      const __m512i moved = _mm512_and_si512(_mm512_slli_epi16(wide, 7), _mm512_set1_epi16(static_cast<short>(0xbfff)));
+      const __m256i sign = _mm256_set1_epi8(static_cast<char>(0x80));
+      const __mmask32 nan = code == BitsCode::e4m3fn ? _mm256_cmpeq_epi8_mask(_mm256_or_si256(bytes, sign), _mm256_set1_epi8(-1))
+                                                     : _mm256_cmpeq_epi8_mask(bytes, sign);
+      words[i] = _mm512_mask_mov_epi16(moved, nan, _mm512_set1_epi16(0x7e00));
     }
   }
   __m512 centred(int place) const {
@@ -79,6 +81,7 @@ void unpackBitsAvx512(const BitsBlock& block) { unpackAny<Codes, Traits>(block);
 const BitsKernel kBitsAvx512 = {
     .name = "avx512",
     .skinny = 32,
+    .rows = 8,
     .stream = streamBitsAvx512,
     .unpack = unpackBitsAvx512,
     .multiply = multiplyBitsAvx2,

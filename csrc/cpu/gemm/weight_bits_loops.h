@@ -32,7 +32,7 @@ template <class Codes, BitsCode code, class Traits, int rows>
 static inline void streamPanel(const BitsRows& product) {
   constexpr int kValues = static_cast<int>(bitsValues(code));
   // A sum waits for itself: few rows have several.
-  constexpr int kChains = rows == 1 ? 4 : 2;
+  constexpr int kChains = rows == 1 ? 4 : rows <= 4 ? 2 : 1;
   typename Traits::Vector totals[rows];
   for (auto& total : totals) total = Traits::zero();
   const uint8_t* codes = product.codes;
@@ -48,7 +48,7 @@ static inline void streamPanel(const BitsRows& product) {
 #pragma GCC unroll 16
       for (int p = 0; p < kValues; ++p) {
         const auto values = vector.centred(p);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int i = 0; i < rows; ++i) {
           sums[i][p % kChains] = Traits::multiplyAdd(a[i * product.aStride + l + p], values, sums[i][p % kChains]);
         }
@@ -78,7 +78,9 @@ static inline void streamPanel(const BitsRows& product) {
 template <class Codes, BitsCode code, class Traits>
 static inline void streamRows(int rows, const BitsRows& product) {
   constexpr void (*kPanels[kMaxBitsRows])(const BitsRows&) = {streamPanel<Codes, code, Traits, 1>, streamPanel<Codes, code, Traits, 2>,
-                                                              streamPanel<Codes, code, Traits, 3>, streamPanel<Codes, code, Traits, 4>};
+                                                              streamPanel<Codes, code, Traits, 3>, streamPanel<Codes, code, Traits, 4>,
+                                                              streamPanel<Codes, code, Traits, 5>, streamPanel<Codes, code, Traits, 6>,
+                                                              streamPanel<Codes, code, Traits, 7>, streamPanel<Codes, code, Traits, 8>};
   kPanels[rows - 1](product);
 }
 

@@ -130,6 +130,6 @@ void unpack(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
 
 }  // namespace
 
-const BitsKernel kBitsRef = {.name = "ref", .skinny = 8, .stream = stream, .unpack = unpack, .multiply = multiply};
+const BitsKernel kBitsRef = {.name = "ref", .skinny = 8, .rows = 4, .stream = stream, .unpack = unpack, .multiply = multiply};
 
 }  // namespace quanto::cpu

@@ -43,6 +43,7 @@ void multiply(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, Tra
 const BitsKernel kBitsVnni = {
     .name = "vnni",
     .skinny = 32,
+    .rows = 8,
     .stream = streamBitsAvx512,
     .unpack = unpackBitsAvx512,
     .multiply = multiply,
