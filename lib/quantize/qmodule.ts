@@ -125,6 +125,10 @@ export function QModule<B extends ModuleClass>(Base: B) {
 
     get sides(): Record<Side, QType | null> {
       const { quantizesInput, calibrated, outputQuantized, quantization } = this;
+      if (quantization.activationScale === 'dynamic') {
+        const takesTokens = quantizesInput && this.weight?.ndim === 2;
+        return { input: takesTokens ? quantization.activations : null, output: null };
+      }
       return {
         input: quantizesInput && calibrated.input ? quantization.activations : null,
         output: outputQuantized && calibrated.output ? quantization.activations : null,

@@ -80,7 +80,9 @@ const BitsKernel& bitsKernel() {
 const char* gemmDescription() {
   struct Text {
     char chars[64];
-    Text() { std::snprintf(chars, sizeof chars, "float32: %s, int8: %s", floatKernel().name, int8Kernel().name); }
+    Text() {
+      std::snprintf(chars, sizeof chars, "float32: %s, int8: %s, bits: %s", floatKernel().name, int8Kernel().name, bitsKernel().name);
+    }
   };
   static const Text text;
   return text.chars;
