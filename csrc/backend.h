@@ -53,6 +53,9 @@ struct Window {
   int64_t groups;
 };
 
+// What follows a layer in the same call.
+enum class Activation : int32_t { none, relu, gelu, geluTanh, silu };
+
 // Update rules as PyTorch states them; `first` marks the step that initializes the state.
 struct SgdStep {
   double learningRate, momentum, dampening, weightDecay;
@@ -90,6 +93,10 @@ struct Backend {
   size_t (*packedBytes)(int64_t rows, int64_t columns);
   // The same of a weight for linearBits; null where the device has no such kernel.
   size_t (*packedBitsBytes)(int64_t rows, int64_t columns, int32_t dtype, int32_t bits, int64_t groupSize);
+  // The same for the weight of a convolution [outChannels, inChannels of a group, ...taps].
+  size_t (*packedConvBytes)(int64_t outChannels, int64_t inChannels, int64_t taps);
+  // What was found of drivers and libraries, in one line for the user; may be null.
+  const char* (*describe)();
 
 #define KERNEL(name, parameters) Status(*name) parameters;
 #include "kernels.def"

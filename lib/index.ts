@@ -8,6 +8,7 @@ export { enableGrad, isGradEnabled, noGrad } from './tensor/grad-mode';
 export {
   type Device,
   deviceInfo,
+  deviceMemory,
   emptyCache,
   getNumThreads,
   isAvailable,

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <new>
 
+#include "conv_pack.h"
 #include "gemm/gemm.h"
 #include "kernels.h"
 
@@ -52,6 +53,9 @@ Status copyBytes(Queue*, void* target, const void* source, size_t bytes) {
 }
 
 size_t packedBytes(int64_t rows, int64_t columns) { return static_cast<size_t>(packedInt8Bytes(rows, columns)); }
+size_t packedConvBytes(int64_t outChannels, int64_t inChannels, int64_t taps) {
+  return static_cast<size_t>(packedConvSize(outChannels, inChannels, taps));
+}
 
 size_t packedBitsBytesOf(int64_t rows, int64_t columns, int32_t dtype, int32_t bits, int64_t groupSize) {
   return static_cast<size_t>(packedBitsBytes(rows, columns, {nullptr, static_cast<DType>(dtype), bits, groupSize}));
@@ -74,6 +78,8 @@ const Backend* cpuBackend() {
       .copyToHost = copyBytes,
       .packedBytes = packedBytes,
       .packedBitsBytes = packedBitsBytesOf,
+      .packedConvBytes = packedConvBytes,
+      .describe = nullptr,
 #define KERNEL(name, parameters) .name = cpu::name,
 #include "../kernels.def"
 #undef KERNEL

@@ -88,21 +88,13 @@ Status linearWeightOnly(Queue*, const View* src, const View* weight, const View*
                         floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
 }
 
-Status linearInt8(Queue* queue, const View* src, const View* srcScale, const View* weight, const View* scale, const View* bias,
-                  const View* out) {
-  const int64_t m = src->shape[0], k = src->shape[1];
-  View rows = *src;
-  if (rows.strides[1] != 1 && k > 1) {
-    // The GEMM reads whole rows.
-    thread_local ThreadBuffer buffer;
-    rows.data = buffer.get(m * k);
-    if (!rows.data) return Status::outOfMemory;
-    rows.strides[0] = k;
-    rows.strides[1] = 1;
-    copy(queue, src, &rows);
-  }
-  return gemmInt8Scaled(m, out->shape[1], k, static_cast<const int8_t*>(rows.data), rows.strides[0], weightOf(*weight), scalesOf(*srcScale),
-                        scalesOf(*scale), floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
+Status linearInt8(Queue*, const View* src, const View* srcScale, const View* weight, const View* scale, const View* bias,
+                  const View* outScale, const View* out, int32_t activation) {
+  Int8Source rows{src->data, dtypeOf(*src), src->strides[0], src->strides[1], {}};
+  if (srcScale) rows.scale = scalesOf(*srcScale);
+  Int8Output target{floatOutput(*out, bias, 0, out->strides[0], out->strides[1]), dtypeOf(*scale), static_cast<Activation>(activation), {}};
+  if (outScale) target.codeScale = scalesOf(*outScale);
+  return gemmInt8Scaled(out->shape[0], out->shape[1], src->shape[1], rows, weightOf(*weight), scalesOf(*scale), target);
 }
 
 Status packWeight(Queue*, const View* src, const View* out) {

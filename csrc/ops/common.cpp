@@ -95,7 +95,8 @@ void requireShape(const char* op, const char* name, const Tensor& tensor, const 
 
 void requireStrided(const char* op, const Tensor& tensor) {
   if (tensor.packed())
-    fail(ErrorCode::NOT_SUPPORTED, "[", op, "] got a packed int8 weight, which only linear layers read; unpack it with unpackWeight first");
+    fail(ErrorCode::NOT_SUPPORTED, "[", op,
+         "] got a packed int8 weight, which only linear layers and convolutions read; unpack it with unpackWeight first");
 }
 
 void requireWritable(const char* op, const Tensor& tensor) {

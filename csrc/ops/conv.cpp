@@ -1,47 +1,16 @@
 #include "conv.h"
 
-#include "window.h"
+#include "conv_shape.h"
 
 namespace quanto::ops {
 
 namespace {
-
-struct ConvShape {
-  Shape src, weight, out;  // 4-D
-  Window window;
-  double flops() const {
-    double count = 2;
-    for (int64_t dim : out) count *= static_cast<double>(dim);
-    for (int i = 1; i < 4; ++i) count *= static_cast<double>(weight[i]);
-    return count;
-  }
-};
-
-ConvShape convShape(const char* op, const Shape& src, const Shape& weight, const Shape& stride, const Shape& padding, const Shape& dilation,
-                    int64_t groups) {
-  if (weight.size() != 4) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected a weight [O, C / groups, kh, kw] but got ", weight.str());
-  checkSize(op, weight);
-  ConvShape shape{imageShapeOf(op, "an input", src), weight, {}, {}};
-  requireImage(op, shape.src);
-  if (groups < 1) fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected at least 1 group but got ", groups);
-  const int64_t channels = shape.src[1];
-  if (channels % groups != 0 || weight[0] % groups != 0 || weight[1] != channels / groups)
-    fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected a weight [O, ", channels, " / groups, kh, kw] with O and ", channels,
-         " divisible by groups = ", groups, " but got ", weight.str());
-  shape.window = windowOf(op, {weight[2], weight[3]}, stride, padding, dilation, groups);
-  const int64_t height = windowCount(op, shape.window, 0, shape.src[2]), width = windowCount(op, shape.window, 1, shape.src[3]);
-  shape.out = {shape.src[0], weight[0], height, width};
-  return shape;
-}
 
 // A tensor that must have the output's shape, 3-D or 4-D as the input is.
 Tensor gradientOf(const char* op, const Tensor& dout, const Shape& srcShape, const Shape& expected) {
   requireShape(op, "output gradient", dout, withImageSize(srcShape, expected[1], expected[2], expected[3]));
   return imagesOf(op, "output gradient", dout);
 }
-
-// The row-major tensor itself as the 4-D view that kernels write.
-Tensor asImages(const Tensor& dst, const Shape& shape) { return dst.as(shape, contiguousStrides(shape)); }
 
 Shape poolShape(const char* op, const Shape& image, const Window& window) {
   return {image[0], image[1], windowCount(op, window, 0, image[2]), windowCount(op, window, 1, image[3])};

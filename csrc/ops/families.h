@@ -3,6 +3,7 @@
 
 #include "binary.h"
 #include "conv.h"
+#include "conv_fused.h"
 #include "creation.h"
 #include "index.h"
 #include "inspect.h"

@@ -26,6 +26,14 @@ int64_t storageBytes(const Tensor& tensor) { return tensor.storage()->bytes(); }
 int64_t deviceId(const std::string& name) { return deviceByName(name).id; }
 std::string deviceName(int64_t id) { return deviceById(id).name; }
 std::vector<std::string> deviceNames() { return quanto::deviceNames(); }
+std::vector<int64_t> deviceMemory(int64_t id) {
+  const Allocator& allocator = deviceById(id).allocator;
+  return {static_cast<int64_t>(allocator.usedBytes()), static_cast<int64_t>(allocator.cachedBytes())};
+}
+std::string describeDevice(int64_t id) {
+  const Backend& backend = deviceById(id).backend;
+  return backend.describe ? backend.describe() : "";
+}
 std::string loadBackendFile(const std::string& path) { return loadBackend(path); }
 void synchronize() { Environment::current().stream.synchronize(); }
 

@@ -27,6 +27,10 @@ int64_t storageBytes(const Tensor& tensor);
 int64_t deviceId(const std::string& name);
 std::string deviceName(int64_t id);
 std::vector<std::string> deviceNames();
+// Bytes in tensors and bytes in the cache of the device's allocator.
+std::vector<int64_t> deviceMemory(int64_t id);
+// What the device's backend found of drivers and libraries; empty if it says nothing.
+std::string describeDevice(int64_t id);
 std::string loadBackendFile(const std::string& path);
 void synchronize();
 int64_t threadCount();

@@ -1,5 +1,6 @@
 #include "matmul.h"
 
+#include "conv_fused.h"
 #include "shape.h"
 
 namespace quanto::ops {
@@ -68,6 +69,13 @@ double linearCost(const LinearShape& shape, int64_t weightBytes) {
 
 Tensor optionalOperand(const std::optional<Tensor>& tensor, DType dtype) { return tensor ? contiguous(cast(*tensor, dtype)) : Tensor(); }
 
+// float32, float16 or bfloat16.
+void requireScaleDType(const char* op, const char* name, const Tensor& tensor) {
+  requireReal(op, name, tensor);
+  if (sizeOf(tensor.dtype()) == 1)
+    fail(ErrorCode::DTYPE_MISMATCH, "[", op, "] expected ", name, " of float32, float16 or bfloat16 but got ", info(tensor.dtype()).name);
+}
+
 // [] and [1] stay one number for all; [n, 1], [n, 1, 1, 1] and [n] become [n].
 Tensor flatScale(const char* op, const Tensor& scale, int64_t count) {
   if (scale.numel() != 1 && scale.numel() != count)
@@ -113,22 +121,33 @@ Tensor linearWeightOnly(const Tensor& src, const Tensor& weight, const Tensor& s
   return shape.dst;
 }
 
-Tensor linearInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias) {
-  requireDType("linearInt8", "input codes", src, DType::int8);
-  requireDType("linearInt8", "weight codes", weight, DType::int8);
-  requireReal("linearInt8", "input scale", srcScale);
-  requireReal("linearInt8", "weight scale", scale);
-  const LinearShape shape = linearShape("linearInt8", src, weight, bias, scale.dtype());
-  launch<&Backend::linearInt8>("linearInt8", linearCost(shape, weight.bytes()) / 4, in(shape.src),
-                               in(flatScale("linearInt8", srcScale, shape.m)), in(weight.packed() ? weight : contiguous(weight)),
-                               in(flatScale("linearInt8", scale, shape.n)), in(optionalOperand(bias, scale.dtype())),
-                               out(reshape(shape.dst, {shape.m, shape.n})));
+Tensor linearInt8(const Tensor& src, const std::optional<Tensor>& srcScale, const Tensor& weight, const Tensor& scale,
+                  const std::optional<Tensor>& bias, const std::optional<Tensor>& outScale, int64_t activation) {
+  const char* op = "linearInt8";
+  const bool codes = src.dtype() == DType::int8;
+  if (!codes) requireScaleDType(op, "input", src);
+  requireDType(op, "weight codes", weight, DType::int8);
+  requireScaleDType(op, "weight scale", scale);
+  if (codes && !srcScale) fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected a scale for int8 input codes but got none");
+  if (srcScale && codes) requireReal(op, "input scale", *srcScale);
+  else if (srcScale) requireDType(op, "input scale", *srcScale, src.dtype());
+  if (outScale) requireDType(op, "output scale", *outScale, scale.dtype());
+  if (activation < 0 || activation > static_cast<int64_t>(Activation::silu))
+    fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected an activation from 0 to ", static_cast<int64_t>(Activation::silu), " but got ",
+         activation);
+  const LinearShape shape = linearShape(op, src, weight, bias, outScale ? DType::int8 : scale.dtype());
+  launch<&Backend::linearInt8>(
+      op, linearCost(shape, weight.bytes()) / 4, in(shape.src), in(srcScale ? flatScale(op, *srcScale, codes ? shape.m : 1) : Tensor()),
+      in(weight.packed() ? weight : contiguous(weight)), in(flatScale(op, scale, shape.n)), in(optionalOperand(bias, scale.dtype())),
+      in(outScale ? flatScale(op, *outScale, 1) : Tensor()), out(reshape(shape.dst, {shape.m, shape.n})), static_cast<int32_t>(activation));
   return shape.dst;
 }
 
 Tensor packWeight(const Tensor& src) {
   requireDType("packWeight", "weight", src, DType::int8);
-  if (src.ndim() != 2) fail(ErrorCode::SHAPE_MISMATCH, "[packWeight] expected [out, in] but got ", src.shape().str());
+  if (src.ndim() == 4) return packConvWeight(src);
+  if (src.ndim() != 2)
+    fail(ErrorCode::SHAPE_MISMATCH, "[packWeight] expected [out, in] or [O, C / groups, kh, kw] but got ", src.shape().str());
   // A device that packs nothing keeps the row-major form, which its kernels read as well.
   if (src.packed() || !src.device().backend.packedBytes) return src;
   const int64_t bytes = static_cast<int64_t>(src.device().backend.packedBytes(src.dim(0), src.dim(1)));
@@ -140,6 +159,7 @@ Tensor packWeight(const Tensor& src) {
 Tensor unpackWeight(const Tensor& src) {
   if (!src.packed()) return src;
   requireDType("unpackWeight", "weight", src, DType::int8);
+  if (src.ndim() == 4) return unpackConvWeight(src);
   const Tensor dst = empty(src.shape(), DType::int8, src.device());
   launch<&Backend::unpackWeight>("unpackWeight", bytesCost(2 * dst.bytes()), in(src), out(dst));
   return dst;

@@ -12,8 +12,11 @@ Tensor intMatmul(const Tensor& a, const Tensor& b);
 Tensor linear(const Tensor& src, const Tensor& weight, const std::optional<Tensor>& bias);
 // The same with an int8 weight (strided or packed) and its scale ([], [1] or [N, 1]): float src ...
 Tensor linearWeightOnly(const Tensor& src, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias);
-// ... or int8 src with its own scale ([] or one for each row of src).
-Tensor linearInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias);
+// ... or integers on both sides: int8 src with its own scale ([] or one for each row of src), or real src, which is quantized with one
+// scale of its dtype, or with a scale for each row (max / 127) where none is given. `activation` is Activation. The result has the dtype of
+// the weight's scale, or is int8 codes where outScale, one number of that dtype, is given. The bits are those of the separate ops.
+Tensor linearInt8(const Tensor& src, const std::optional<Tensor>& srcScale, const Tensor& weight, const Tensor& scale,
+                  const std::optional<Tensor>& bias, const std::optional<Tensor>& outScale, int64_t activation);
 // int8 [N, K] to the form that the device's GEMM streams, and back.
 Tensor packWeight(const Tensor& src);
 Tensor unpackWeight(const Tensor& src);

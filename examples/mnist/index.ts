@@ -15,6 +15,7 @@ import { workflow } from './workflow';
 
 interface Options {
   quick?: true;
+  images?: number;
   device: string;
   epochs?: number;
   batch: number;
@@ -47,7 +48,9 @@ const quick: Plan = {
 async function run(options: Options, directory: string): Promise<void> {
   const { device, batch: batchSize, seed } = options;
   const plan = options.quick ? quick : full;
-  const { trainImages, testImages, targets } = plan;
+  const { targets } = plan;
+  const trainImages = Math.min(options.images ?? Infinity, plan.trainImages);
+  const testImages = Math.min(options.images ?? Infinity, plan.testImages);
   const epochs = options.epochs ?? plan.epochs;
   const { cpu, threads } = deviceInfo();
   console.log(`quanto ${version} on ${device} (${cpu}, ${threads} threads), seed ${seed}`);
@@ -56,7 +59,8 @@ async function run(options: Options, directory: string): Promise<void> {
   manualSeed(seed);
   const [trainData, testData] = await Promise.all([loadMnist('train', trainImages, device), loadMnist('test', testImages, device)]);
   const steps = await workflow({ trainData, testData, device, epochs, batchSize, directory });
-  const checks = check(steps, targets);
+  // A handful of images shows that the workflow runs, not how well a model learns.
+  const checks = options.images === undefined ? check(steps, targets) : [];
 
   console.log(`\n${table(steps, batchSize)}\n`);
   for (const { passed, text } of checks) console.log(`${passed ? 'pass' : 'FAIL'}  ${text}`);
@@ -73,6 +77,7 @@ program
   .name('npm run demo --')
   .description('Trains a small network on MNIST, quantizes it to 8 bits, and shows what that changes.')
   .option('--quick', 'a tenth of the images and fewer epochs, with looser targets')
+  .option('--images <n>', 'at most so many images of each kind, without targets', positiveInteger)
   .option('--device <name>', 'where the model runs', 'cpu')
   .option('--epochs <n>', `epochs of float training (default: ${full.epochs}, with --quick ${quick.epochs})`, positiveInteger)
   .option('--batch <n>', 'images in a batch', positiveInteger, DEFAULT_BATCH_SIZE)

@@ -1,5 +1,5 @@
 import { BatchNorm2d, Conv2d, functional as F, Linear, Module, Sequential } from '../nn';
-import { add, div, sub } from '../ops/binary';
+import { div, sub } from '../ops/binary';
 import { to } from '../ops/convert';
 import { tensor } from '../ops/creation';
 import { flatten, permute, slice } from '../ops/shape';
@@ -28,8 +28,8 @@ class BasicBlock extends Module {
 
   forward(src: Tensor): Tensor {
     return tidy(() => {
-      const hidden = F.relu(this.bn1.forward(this.conv1.forward(src)));
-      return F.relu(add(this.bn2.forward(this.conv2.forward(hidden)), this.shortcut(src)));
+      const hidden = this.conv1.forwardThen(src, { norm: this.bn1, relu: true, reader: this.conv2 });
+      return this.conv2.forwardThen(hidden, { norm: this.bn2, addend: this.shortcut(src), relu: true });
     });
   }
 
@@ -75,7 +75,7 @@ export class ResNet extends Module {
 
   forward(src: Tensor): Tensor {
     return tidy(() => {
-      let hidden = F.relu(this.bn1.forward(this.conv1.forward(src)));
+      let hidden = this.conv1.forwardThen(src, { norm: this.bn1, relu: true });
       for (const stage of [this.layer1, this.layer2, this.layer3]) hidden = stage.forward(hidden);
       return this.linear.forward(flatten(F.adaptiveAvgPool2d(hidden, 1), 1));
     });

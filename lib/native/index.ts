@@ -1,6 +1,5 @@
-// Loads the addon: the build of this checkout, a prebuilt binary of the package, or the file that QUANTO_ADDON names.
 import { createRequire } from 'node:module';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 
 import nodeGypBuild from 'node-gyp-build';
 
@@ -8,11 +7,13 @@ import type { Native } from './stubs';
 
 export * from './stubs';
 
-function load(): Native {
-  const chosen = process.env.QUANTO_ADDON;
-  if (chosen !== undefined && chosen !== '') return createRequire(__filename)(resolve(chosen)) as Native;
-  return nodeGypBuild(resolve(__dirname, '..', '..')) as Native;
-}
+const root = resolve(__dirname, '..', '..');
+const chosen = process.env.QUANTO_ADDON;
+
+/** The addon's file: that of this package for this platform, or the one that QUANTO_ADDON names. */
+export const addonPath: string = chosen !== undefined && chosen !== '' ? resolve(chosen) : nodeGypBuild.path(root);
+/** The folder where it lies, and its plugins beside it. */
+export const addonFolder: string = dirname(addonPath);
 
 /** The functions of the addon; their types come from the C++ signatures. */
-export const native: Native = load();
+export const native: Native = createRequire(__filename)(addonPath) as Native;

@@ -124,6 +124,11 @@ export const kernels = [
   'rmsNorm',
   'rmsNormBackward',
   'conv2d',
+  'conv2dFused',
+  'conv2dInt8',
+  'batchNormAffine',
+  'packConvWeight',
+  'unpackConvWeight',
   'conv2dBackwardInput',
   'conv2dBackwardWeight',
   'maxPool2d',
@@ -158,10 +163,12 @@ export interface Native {
   readonly linearWeightOnly: (src: NativeTensor, weight: NativeTensor, scale: NativeTensor, bias: NativeTensor | null) => NativeTensor;
   readonly linearInt8: (
     src: NativeTensor,
-    srcScale: NativeTensor,
+    srcScale: NativeTensor | null,
     weight: NativeTensor,
     scale: NativeTensor,
     bias: NativeTensor | null,
+    outScale: NativeTensor | null,
+    activation: number,
   ) => NativeTensor;
   readonly packWeight: (src: NativeTensor) => NativeTensor;
   readonly unpackWeight: (src: NativeTensor) => NativeTensor;
@@ -247,6 +254,42 @@ export interface Native {
     dilation: readonly number[],
     groups: number,
   ) => NativeTensor;
+  readonly conv2dFused: (
+    src: NativeTensor,
+    weight: NativeTensor,
+    bias: NativeTensor | null,
+    normScale: NativeTensor | null,
+    normShift: NativeTensor | null,
+    addend: NativeTensor | null,
+    stride: readonly number[],
+    padding: readonly number[],
+    dilation: readonly number[],
+    groups: number,
+    activation: number,
+  ) => NativeTensor;
+  readonly conv2dInt8: (
+    src: NativeTensor,
+    srcScale: NativeTensor,
+    weight: NativeTensor,
+    scale: NativeTensor,
+    bias: NativeTensor | null,
+    normScale: NativeTensor | null,
+    normShift: NativeTensor | null,
+    addend: NativeTensor | null,
+    outScale: NativeTensor | null,
+    stride: readonly number[],
+    padding: readonly number[],
+    dilation: readonly number[],
+    groups: number,
+    activation: number,
+  ) => NativeTensor;
+  readonly batchNormAffine: (
+    mean: NativeTensor,
+    variance: NativeTensor,
+    weight: NativeTensor | null,
+    bias: NativeTensor | null,
+    eps: number,
+  ) => NativeTensor[];
   readonly conv2dBackwardInput: (
     dout: NativeTensor,
     weight: NativeTensor,
@@ -346,6 +389,8 @@ export interface Native {
   readonly deviceId: (name: string) => number;
   readonly deviceName: (id: number) => string;
   readonly deviceNames: () => string[];
+  readonly deviceMemory: (id: number) => number[];
+  readonly describeDevice: (id: number) => string;
   readonly loadBackendFile: (path: string) => string;
   readonly synchronize: () => void;
   readonly threadCount: () => number;

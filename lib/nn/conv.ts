@@ -1,9 +1,25 @@
-import { conv2d, type Conv2dOptions, type Pair } from '../ops/conv';
+import { native } from '../native';
+import { add } from '../ops/binary';
+import { conv2d, conv2dFused, type Conv2dOptions, type ConvSteps, type Pair } from '../ops/conv';
+import { relu } from '../ops/unary';
 import { QuantoError } from '../tensor/error';
-import type { Tensor } from '../tensor/tensor';
+import { isGradEnabled } from '../tensor/grad-mode';
+import { tidy } from '../tensor/scope';
+import { Tensor } from '../tensor/tensor';
 
 import { type LayerOptions, requireLayerDType, requireSizes, uniformParameter } from './layer';
 import { Module } from './module';
+import { BatchNorm2d } from './norm';
+
+/** What follows a convolution, in this order. */
+export interface ConvFollowers {
+  norm: BatchNorm2d;
+  /** Added to the normalized output. */
+  addend?: Tensor;
+  relu?: boolean;
+  /** The convolution that alone reads the result: it may come in the codes that this one wants. */
+  reader?: Conv2d;
+}
 
 /**
  * Cross-correlation of images: [N, inChannels, H, W] (or one image without N) -> [N, outChannels, H', W']. Weight
@@ -49,10 +65,54 @@ export class Conv2d extends Module {
     return conv2d(src, this.weight, this.bias, this);
   }
 
+  /**
+   * relu(norm(forward(src)) + addend), of which each part but the norm may be left out. Where nobody can see what lies between (no gradient
+   * is recorded, the norm uses its running statistics, and neither module has hooks or a forward of a subclass) it is one native call, to
+   * the same bits; else the modules and ops run one by one.
+   */
+  forwardThen(src: Tensor, followers: ConvFollowers): Tensor {
+    const { norm, addend, relu: rectifies = false, reader } = followers;
+    return tidy(() => {
+      const steps = this.isPlain && canFuse(this, src, followers) && { affine: affineOf(norm), addend, relu: rectifies };
+      const fused = steps && this.computeFused(src, steps, reader?.isPlain ? reader : null);
+      if (fused) return fused;
+      const normalized = norm.forward(this.forward(src));
+      const summed = addend ? add(normalized, addend) : normalized;
+      return rectifies ? relu(summed) : summed;
+    });
+  }
+
+  /** @internal Whether `forward` is this class's own: no hook, no subclass. */
+  get isPlain(): boolean {
+    return this.forward === Conv2d.prototype.forward;
+  }
+
+  /** @internal The convolution and its steps in one call; null where it cannot be. */
+  computeFused(src: Tensor, steps: ConvSteps, _reader: Conv2d | null): Tensor | null {
+    const { weight, bias } = this;
+    if (src.isQuantized || src.dtype !== 'float32' || weight.dtype !== 'float32') return null;
+    return conv2dFused(src, weight, bias, this, steps);
+  }
+
   protected override extraRepr(): string {
     const { stride, padding, dilation, groups } = this;
     const options = { kernelSize: this.kernelSize, stride, padding, dilation, groups, bias: this.bias !== null };
     const texts = Object.entries(options).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
     return [this.inChannels, this.outChannels, ...texts].join(', ');
   }
+}
+
+/** Whether the norm is a fixed function of each channel that needs no gradient, and all else float32 of one shape. */
+function canFuse(conv: Conv2d, src: Tensor, { norm, addend }: ConvFollowers): boolean {
+  const { running_mean, running_var, weight, bias } = norm;
+  if (norm.training || norm.forward !== BatchNorm2d.prototype.forward || !running_mean || !running_var) return false;
+  if (src.ndim !== 4 || norm.numFeatures !== conv.outChannels) return false;
+  if (addend && (addend.isQuantized || addend.dtype !== 'float32')) return false;
+  return !isGradEnabled() || ![src, conv.weight, conv.bias, weight, bias, addend].some((tensor) => tensor?.requiresGrad);
+}
+
+function affineOf({ running_mean, running_var, weight, bias, eps }: BatchNorm2d): readonly [Tensor, Tensor] {
+  const handles = [running_mean, running_var].map((tensor) => (tensor as Tensor).native);
+  const [scale, shift] = native.batchNormAffine(handles[0], handles[1], weight?.native ?? null, bias?.native ?? null, eps);
+  return [Tensor.fromNative(scale), Tensor.fromNative(shift)];
 }

@@ -155,10 +155,12 @@ export abstract class Module<Inputs extends readonly unknown[] = Tensor[], Outpu
 
   /**
    * Copies values into parameters and buffers; with `assign` the module takes over the tensors of the state dict, their dtype and device
-   * included. Throws STATE_DICT and changes nothing when a shape differs, or when keys are missing or left over and `strict` is not false.
+   * included, and with `consume` each tensor of the state dict is freed as soon as its values are copied, so that a model and its state
+   * dict are never in memory twice. Throws STATE_DICT and changes nothing when a shape differs, or when keys are missing or left over and
+   * `strict` is not false.
    */
-  loadStateDict(sd: StateDict, options: { strict?: boolean; assign?: boolean } = {}): LoadResult {
-    const report = new LoadReport(sd, options.assign ?? false);
+  loadStateDict(sd: StateDict, options: { strict?: boolean; assign?: boolean; consume?: boolean } = {}): LoadResult {
+    const report = new LoadReport(sd, options.assign ?? false, options.consume ?? false);
     forEachPath(this, (module, prefix) => module.loadFromStateDict(prefix, sd, report));
     return report.finish(this.constructor.name, options.strict ?? true);
   }

@@ -29,6 +29,8 @@ export class LoadReport {
     private readonly sd: StateDict,
     /** Whether modules take over the tensors of the state dict instead of copying their values. */
     readonly assign: boolean,
+    /** Whether every tensor of the state dict is given up: freed as soon as its values are taken, or kept as it is where that fits. */
+    readonly consume = false,
   ) {}
 
   /** Whether the state dict has an entry; does not count as asking for it. */
@@ -71,6 +73,12 @@ export class LoadReport {
     const values = source.dequantize();
     const local = values.device === target.device ? values.native : native.toDevice(values.native, deviceCode(target.device));
     native.copyInPlace(target.native, local);
+    this.release(source);
+  }
+
+  /** The values of an entry have been taken: it is freed if the state dict is given up. */
+  release(entry: Tensor): void {
+    if (this.consume) entry.dispose();
   }
 
   /** Does what was collected, or throws STATE_DICT with every reason. `strict` also refuses missing and unexpected keys. */

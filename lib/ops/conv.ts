@@ -27,7 +27,8 @@ export interface Conv2dOptions {
   groups?: number;
 }
 
-interface ConvAttributes {
+/** @internal */
+export interface ConvAttributes {
   readonly stride: readonly [number, number];
   readonly padding: readonly [number, number];
   readonly dilation: readonly [number, number];
@@ -53,13 +54,42 @@ const conv2dOp: Op<ConvAttributes> = {
  * floating-point dtype.
  */
 export function conv2d(src: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
-  const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
-  return apply(conv2dOp, bias ? [src, weight, bias] : [src, weight], {
+  return apply(conv2dOp, bias ? [src, weight, bias] : [src, weight], convAttributes(options));
+}
+
+/** @internal The options as native calls take them. */
+export function convAttributes({ stride = 1, padding = 0, dilation = 1, groups = 1 }: Conv2dOptions): ConvAttributes {
+  return {
     stride: pairOf('conv2d', 'stride', stride),
     padding: pairOf('conv2d', 'padding', padding),
     dilation: pairOf('conv2d', 'dilation', dilation),
     groups,
-  });
+  };
+}
+
+/** @internal What a native call does to the sums of a convolution, in this order; all of float32. */
+export interface ConvSteps {
+  /** Of a batch norm: * scale + shift, [O] each. */
+  readonly affine?: readonly [scale: Tensor, shift: Tensor];
+  /** Of the output's shape. */
+  readonly addend?: Tensor;
+  readonly relu?: boolean;
+}
+
+/** @internal The operands of the steps in the order of the native calls, and the activation's number. */
+export function nativeSteps({ affine, addend, relu = false }: ConvSteps) {
+  return {
+    operands: [affine?.[0].native ?? null, affine?.[1].native ?? null, addend?.native ?? null] as const,
+    activation: relu ? 1 : 0,
+  };
+}
+
+/** @internal conv2d and its steps in one pass, float32, without recording: the bits of the ops one by one. */
+export function conv2dFused(src: Tensor, weight: Tensor, bias: Tensor | null, options: Conv2dOptions, steps: ConvSteps): Tensor {
+  const { stride, padding, dilation, groups } = convAttributes(options);
+  const { operands, activation } = nativeSteps(steps);
+  const biasHandle = bias?.native ?? null;
+  return wrap(native.conv2dFused(src.native, weight.native, biasHandle, ...operands, stride, padding, dilation, groups, activation));
 }
 
 interface PoolAttributes {

@@ -14,11 +14,13 @@ export {
   type WeightOptimizer,
 } from './optimizers';
 export { type BitsLayout, QBitsTensor } from './qbits';
-export { type Producer, type QAxis, QBytesTensor, QTensor } from './qtensor';
+export { partKeys, type Producer, type QAxis, QBytesTensor, QTensor } from './qtensor';
 export * from './qtype';
 export {
   AbsmaxOptimizer,
   absmaxScale,
+  isPackable,
+  packCodes,
   packForGemm,
   quantizeActivation,
   quantizeTokens,
@@ -27,5 +29,5 @@ export {
   requireFitting,
   type QuantizeWeightOptions,
 } from './quantizers';
-export { quantizedOps } from './rules';
+export { convolveIntegers, fusedLinear, isInt8Weight, quantizedOps } from './rules';
 export { loadQTensor, saveQTensor } from './state';

@@ -1,6 +1,6 @@
 import { native, type NativeTensor } from '../native';
 import * as raw from '../ops/raw';
-import type { Device } from '../tensor/device';
+import { type Device, deviceCode } from '../tensor/device';
 import { type DType, isDType, isReal, type TypedArray } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
 import { apply, type Op } from '../tensor/op';
@@ -145,6 +145,7 @@ export abstract class QTensor extends Tensor {
       const follows = (part: Tensor, name: keyof QTensorParts) => name !== 'codes' && isReal(part.dtype);
       return this.mapParts((part, name) => (follows(part, name) ? part.converted(target) : part.share()));
     }
+    if (deviceCode(target) === deviceCode(this.device)) return this.share();
     const packed = native.isPacked(this.stored.codes.native);
     return this.mapParts((part, name) => {
       const moved = (name === 'codes' ? this.savedCodes : part).converted(target);
@@ -229,7 +230,8 @@ export class QBytesTensor extends QTensor {
   }
 
   override get packsForGemm(): boolean {
-    return this.ndim === 2 && this.axis !== -1;
+    const ranks = this.qtype.isFloatingPoint ? [2] : [2, 4];
+    return ranks.includes(this.ndim) && this.axis !== -1;
   }
 
   override packCodes(codes: Tensor): Tensor {
@@ -255,6 +257,6 @@ export class QBytesTensor extends QTensor {
     if (this.qtype.isFloatingPoint || this.axis === -1) return null;
     const { codes, scale } = this.stored;
     const [input, inputScale] = [src.stored.codes.native, src.scale.native];
-    return Tensor.fromNative(native.linearInt8(input, inputScale, codes.native, scale.native, bias?.native ?? null));
+    return Tensor.fromNative(native.linearInt8(input, inputScale, codes.native, scale.native, bias?.native ?? null, null, 0));
   }
 }

@@ -207,3 +207,13 @@ export function packForGemm(weight: QTensor): QTensor {
   const codes = weight.gemmCodes();
   return codes ? weight.mapParts((part, name) => (name === 'codes' ? codes : part.share())) : weight;
 }
+
+/** Whether the codes of a weight along axis 0 are ones that kernels stream in a packed form. */
+export const isPackable = ({ dtype, ndim }: Tensor): boolean => dtype === 'int8' && (ndim === 2 || ndim === 4);
+
+/** Codes that are packable, in the packed form; shared if they are in it already. */
+export function packCodes(codes: Tensor): Tensor {
+  if (native.isPacked(codes.native)) return codes.share();
+  using rows = raw.contiguous(codes);
+  return Tensor.fromNative(native.packWeight(rows.native));
+}

@@ -2,6 +2,7 @@
 // counted. The rows follow Quanto's table for activations and weights; where it is wrong, the row is right and says so.
 import { native } from '../native';
 import type { BinaryAttributes } from '../ops/binary';
+import { type ConvAttributes, type ConvSteps, nativeSteps } from '../ops/conv';
 import * as raw from '../ops/raw';
 import { isDType } from '../tensor/dtype';
 import { type AnyOp, type Op, type Result, setQuantizedDispatch } from '../tensor/op';
@@ -156,6 +157,41 @@ const integerMatmul: Rule = ({ inputs }) => {
   return raw.cast(raw.mul(sums, scale), a.dtype);
 };
 
+/** A weight of int8 codes with one scale, or one for each output. */
+export function isInt8Weight(weight: Tensor): weight is QBytesTensor {
+  return weight instanceof QBytesTensor && isInt8(weight) && weight.axis !== -1;
+}
+
+/**
+ * @internal A linear layer of integers in one native call, with the bits of the separate ops: the input is quantized with `inputScale` ('token' is
+ * one for each token; a quantized one comes as it is), and the result with `outputScale` where that is given. Null: these operands need the separate ops.
+ */
+export function fusedLinear(
+  input: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  { inputScale, outputScale }: { inputScale: Tensor | 'token' | null; outputScale: Tensor | null },
+): Tensor | null {
+  if (!isInt8Weight(weight) || bias?.isQuantized) return null;
+  const quantized = activation(input);
+  if (input.isQuantized ? !quantized || !isInt8(quantized) : !inputScale || !isScaleDType(input.dtype)) return null;
+  const { codes, scale } = weight.stored;
+  const given = inputScale === 'token' ? null : inputScale;
+  const [src, srcScale] = quantized ? [quantized.codes, quantized.scale] : [input, given];
+  const result = Tensor.fromNative(
+    native.linearInt8(
+      src.native,
+      srcScale?.native ?? null,
+      codes.native,
+      scale.native,
+      bias?.native ?? null,
+      outputScale?.native ?? null,
+      0,
+    ),
+  );
+  return outputScale ? new QBytesTensor(weight.qtype, null, { codes: result, scale: outputScale.share() }) : result;
+}
+
 /** Linear layers: integers on both sides, or a weight of few bits under float activations. */
 const quantizedLinear: Rule = ({ inputs }) => {
   const [src, weight, bias] = inputs as readonly [Tensor, Tensor, Tensor | undefined];
@@ -165,6 +201,46 @@ const quantizedLinear: Rule = ({ inputs }) => {
   const product = quantized && isInt8(quantized) ? weight.integerProduct(quantized, bias) : null;
   if (quantized && product) consume(quantized);
   return product;
+};
+
+/** What a convolution of integers needs to know beside its operands. */
+interface IntegerConv extends ConvAttributes {
+  /** Of the input's codes; float inputs are quantized with it. */
+  readonly srcScale: Tensor;
+  readonly steps?: ConvSteps;
+  /** Where the result is to be int8 codes. */
+  readonly outScale?: Tensor;
+}
+
+/** @internal Exact sums of codes: `src` is int8, or floats to be quantized. The result is in the dtype of the weight's scale, or int8. */
+export function convolveIntegers(src: Tensor, weight: QBytesTensor, bias: Tensor | null, conv: IntegerConv): Tensor {
+  const { codes, scale } = weight.stored;
+  const { operands, activation } = nativeSteps(conv.steps ?? {});
+  return Tensor.fromNative(
+    native.conv2dInt8(
+      src.native,
+      conv.srcScale.native,
+      codes.native,
+      scale.native,
+      bias?.native ?? null,
+      ...operands,
+      conv.outScale?.native ?? null,
+      conv.stride,
+      conv.padding,
+      conv.dilation,
+      conv.groups,
+      activation,
+    ),
+  );
+}
+
+/** Convolutions of integers by integers. The original's run on dequantized values, to which this is equal up to float rounding. */
+const integerConv: Rule = ({ inputs, attributes }) => {
+  const [src, weight, bias] = inputs as readonly [Tensor, Tensor, Tensor | undefined];
+  const quantized = activation(src);
+  if (!quantized || !isInt8(quantized) || !isInt8Weight(weight) || bias?.isQuantized || quantized.dtype !== weight.dtype) return null;
+  consume(quantized);
+  return convolveIntegers(quantized.codes, weight, bias ?? null, { ...(attributes as ConvAttributes), srcScale: quantized.scale });
 };
 
 const rules: Readonly<Record<string, Rule>> = {
@@ -201,6 +277,7 @@ const rules: Readonly<Record<string, Rule>> = {
   bmm: integerMatmul,
   matmul: integerMatmul,
   linear: quantizedLinear,
+  conv2d: integerConv,
 };
 
 /** Names of the ops that have a rule. */

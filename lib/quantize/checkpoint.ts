@@ -2,11 +2,11 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { openTensors, SafetensorsFile, saveTensors, type TensorSource, writeFileAtomic } from '../io';
-import { readAll } from '../io/safetensors';
 import type { AnyModule, LoadResult, StateDict } from '../nn';
-import { qtypes, toQType } from '../qtensor';
+import { isPackable, packCodes, partKeys, qtypes, toQType } from '../qtensor';
 import { QuantoError } from '../tensor/error';
 import { type Device, deviceCode } from '../tensor/device';
+import type { Tensor } from '../tensor/tensor';
 
 import { quantizationMap, type QuantizationMap } from './map';
 import { mapOfMetadata, withShifts } from './old-layout';
@@ -43,20 +43,21 @@ export interface RequantizeResult<M extends AnyModule> extends LoadResult {
 }
 
 /**
- * Turns a float model into the quantized one that a state dict and its map describe, and loads it.
+ * Turns a float model into the quantized one that a state dict and its map describe, and loads it. `consume` frees the tensors of the
+ * state dict as `loadStateDict` does.
  * @throws QuantoError STATE_DICT where map or state dict does not fit; the model is as it was then
  */
 export function requantize<M extends AnyModule>(
   model: M,
   stateDict: StateDict,
   map: QuantizationMap,
-  options: { device?: Device; strict?: boolean } = {},
+  options: { device?: Device; strict?: boolean; consume?: boolean } = {},
 ): RequantizeResult<M> {
   if (options.device !== undefined) deviceCode(options.device);
   const { root, undo } = quantizeUndoably(model, { weights: map });
   try {
     requireMatch(root, map);
-    const result = root.loadStateDict(withShifts(stateDict), { strict: options.strict ?? false });
+    const result = root.loadStateDict(withShifts(stateDict), { strict: options.strict ?? false, consume: options.consume });
     if (options.device !== undefined) root.to(options.device);
     return { ...result, model: root as M };
   } catch (error) {
@@ -122,8 +123,8 @@ function checkedMap(map: unknown, path: string, text: string): QuantizationMap {
   const isQType = (name: unknown) => name === 'none' || (typeof name === 'string' && name in qtypes);
   const isEntry = (entry: unknown) => {
     if (typeof entry !== 'object' || entry === null) return false;
-    const { weights, activations, dynamicActivations = 'none' } = entry as Record<string, unknown>;
-    return isQType(weights) && isQType(activations) && isQType(dynamicActivations);
+    const { weights, activations, inputs = 'none', dynamicActivations = 'none' } = entry as Record<string, unknown>;
+    return [weights, activations, inputs, dynamicActivations].every(isQType);
   };
   const wrong = entries?.find(([, entry]) => !isEntry(entry));
   if (!entries || wrong) {
@@ -141,6 +142,20 @@ function oldMap(source: TensorSource, directory: string): QuantizationMap {
 }
 
 /**
+ * Reads the tensors of a model one by one. Integer weights are packed at once, and the row-major codes freed, so that at most one tensor
+ * is in memory twice.
+ */
+async function readPacked(source: TensorSource, map: QuantizationMap, tensors: Record<string, Tensor>): Promise<void> {
+  const codes = new Set(Object.keys(map).map((name) => `${name === '' ? '' : `${name}.`}weight.${partKeys.codes}`));
+  for (const name of source.names()) {
+    const tensor = await source.tensor(name);
+    const packs = codes.has(name) && isPackable(tensor);
+    tensors[name] = packs ? packCodes(tensor) : tensor;
+    if (packs) tensor.dispose();
+  }
+}
+
+/**
  * Loads what `saveQuantized` or any optimum-quanto since 0.1.0 wrote into a float model of the same architecture, which becomes quantized
  * and frozen. A failed load leaves it as it was.
  * @param directory a folder of model.safetensors, or of shards and their index, and quanto_qmap.json; without a map, or for the path of a
@@ -151,11 +166,12 @@ export async function loadQuantized<M extends AnyModule>(model: M, directory: st
   const beside = await readMap(directory);
   await using source = await openTensors(directory);
   const map = beside ?? oldMap(source, directory);
-  const tensors = await readAll(source);
+  const tensors = Object.create(null) as Record<string, Tensor>;
   try {
-    return requantize(model, tensors, map, { strict: options.strict ?? true }).model;
+    await readPacked(source, map, tensors);
+    return requantize(model, tensors, map, { strict: options.strict ?? true, consume: true }).model;
   } finally {
-    // The model has copies of its own, packed where its kernels want that.
+    // What the model has not taken over.
     for (const tensor of Object.values(tensors)) tensor.dispose();
   }
 }

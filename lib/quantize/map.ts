@@ -1,5 +1,6 @@
 import type { AnyModule } from '../nn';
 
+import { QConv2d } from './qconv2d';
 import { isQModule } from './qmodule';
 
 /** Which qtypes the modules of a model have, by dotted name; 'none' is float. What quanto_qmap.json holds. */
@@ -8,6 +9,8 @@ export type QuantizationMap = Record<
   {
     weights: string;
     activations: string;
+    /** Where a convolution quantizes its input, which the original's never do. */
+    inputs?: string;
     /** The type of activations with a scale for each token. To the original, which does not know them, they are 'none'. */
     dynamicActivations?: string;
   }
@@ -18,10 +21,14 @@ export function quantizationMap(model: AnyModule): QuantizationMap {
   const map = Object.create(null) as QuantizationMap;
   for (const [name, module] of model.namedModules()) {
     if (!isQModule(module)) continue;
-    const { weights, activations, activationScale } = module.quantization;
-    const names = { weights: weights?.name ?? 'none', activations: activations?.name ?? 'none' };
+    const { weights, activations, activationScale, integerConvs } = module.quantization;
     const dynamic = activations && activationScale === 'dynamic';
-    map[name] = dynamic ? { ...names, activations: 'none', dynamicActivations: activations.name } : names;
+    map[name] = {
+      weights: weights?.name ?? 'none',
+      activations: dynamic ? 'none' : (activations?.name ?? 'none'),
+      ...(activations && !dynamic && integerConvs && module instanceof QConv2d ? { inputs: activations.name } : {}),
+      ...(dynamic ? { dynamicActivations: activations.name } : {}),
+    };
   }
   return map;
 }

@@ -40,6 +40,8 @@ export interface QuantizationConfig {
   readonly activationScale?: 'static' | 'dynamic';
   /** How far ranges move from the channels of an input into the weight as a calibration sees them, from 0 to 1; see `smooth`. */
   readonly smoothing?: number;
+  /** Whether convolutions quantize their inputs. */
+  readonly integerConvs?: boolean;
 }
 
 /** The two sides of a module that activations cross. */
@@ -310,10 +312,21 @@ export function QModule<B extends ModuleClass>(Base: B) {
         report.whenComplete(() => (this.weight = thawed));
       } else {
         withWeight(this, undefined, () => super.loadFromStateDict(prefix, sd, report));
-        const loaded = loadQTensor(`${floatKey}.`, { qtype: quantization.weights, shape: weight.shape, find: (key) => report.find(key) });
+        const found: Tensor[] = [];
+        const find = (key: string) => {
+          const part = report.find(key);
+          if (part) found.push(part);
+          return part;
+        };
+        const loaded = loadQTensor(`${floatKey}.`, { qtype: quantization.weights, shape: weight.shape, find });
         if (typeof loaded === 'string') report.mismatches.push(loaded);
         // As with other parameters, values are copied into the dtype and device of the module unless it takes over the tensors.
-        else if (loaded) report.whenComplete(() => (this.weight = report.assign ? frozenWeight(() => loaded) : ownWeight(loaded, weight)));
+        else if (loaded) {
+          report.whenComplete(() => {
+            this.weight = report.assign ? frozenWeight(() => loaded) : ownWeight(loaded, weight, report.consume);
+            for (const part of found) report.release(part);
+          });
+        }
       }
       for (const side of ['input', 'output'] as const) {
         const key = `${prefix}${side}_scale`;
@@ -358,10 +371,13 @@ function frozenWeight(quantize: () => QTensor): QTensor {
   return noGrad(() => tidy(() => asParameter(packForGemm(quantize()))));
 }
 
-/** A loaded weight with the dtype and on the device of another tensor. One that shared memory would keep a whole mapped file alive. */
-function ownWeight(loaded: QTensor, like: Tensor): QTensor {
+/**
+ * A loaded weight with the dtype and on the device of another tensor. Unless the loaded one is given up, it shares no memory with it: that
+ * could keep a whole mapped file alive.
+ */
+function ownWeight(loaded: QTensor, like: Tensor, consume: boolean): QTensor {
   const local = () => packForGemm(loaded.converted(like.dtype).converted(like.device));
-  const own = noGrad(() => tidy(() => asParameter(local().withoutMemoryOf(loaded))));
+  const own = noGrad(() => tidy(() => asParameter(consume ? local().share() : local().withoutMemoryOf(loaded))));
   loaded.dispose();
   return own;
 }

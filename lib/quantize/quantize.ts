@@ -13,6 +13,11 @@ export interface QuantizeOptions {
   weights?: QType | string | QuantizationMap | null;
   /** What activations become, once they are calibrated. Left out: they stay in float. */
   activations?: QType | string | null;
+  /**
+   * Whether convolutions quantize their inputs to the type of the activations, and so compute in integers: several times faster on a CPU.
+   * Default false: Quanto's convolutions compute in float, on inputs as they come. Ignored where `weights` is a map, which says it itself.
+   */
+  integerConvs?: boolean;
   /** What computes the scales of weights: by default the largest magnitude, or for less than 8 bits the range. */
   optimizer?: WeightOptimizer;
   /** Of weights of less than 8 bits: so many values share a scale, where it divides those of an output channel. Default: Quanto's rule. */
@@ -72,7 +77,7 @@ function activationOptions({ observer, activationScale, smoothing }: QuantizeOpt
 
 /** What becomes of the module of a name; null leaves it. */
 function planner(options: QuantizeOptions): (name: string) => QuantizationConfig | null {
-  const { weights, activations, optimizer = null, groupSize, include, exclude } = options;
+  const { weights, activations, integerConvs = false, optimizer = null, groupSize, include, exclude } = options;
   const chosen = nameFilter(include, exclude);
   if (groupSize !== undefined && !(Number.isInteger(groupSize) && groupSize > 0)) {
     throw new QuantoError('INVALID_ARGUMENT', `[quantize] expected a positive integer groupSize but got ${groupSize}`);
@@ -80,13 +85,14 @@ function planner(options: QuantizeOptions): (name: string) => QuantizationConfig
   const forActivations = activationOptions(options);
   const configOf = (weights: QType | null, activations: QType | null): QuantizationConfig => {
     if (weights && optimizer) requireFitting('quantize', weights, optimizer);
-    return { weights, activations, optimizer, groupSize, ...forActivations };
+    return { weights, activations, optimizer, groupSize, integerConvs, ...forActivations };
   };
   if (isMap(weights)) {
     const configs = new Map<string, QuantizationConfig>();
     for (const [name, entry] of Object.entries(weights)) {
-      const { dynamicActivations } = entry;
-      const config = configOf(optionalQType(entry.weights), activationType(dynamicActivations ?? entry.activations));
+      const { dynamicActivations, inputs } = entry;
+      const types = configOf(optionalQType(entry.weights), activationType(dynamicActivations ?? entry.activations));
+      const config = { ...types, integerConvs: optionalQType(inputs) !== null };
       configs.set(name, dynamicActivations === undefined ? config : { ...config, activationScale: 'dynamic' });
     }
     return (name) => (chosen(name) ? (configs.get(name) ?? null) : null);

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 
 import { native, type DeviceCode } from '../native';
 
+import { loadCuda } from './cuda';
 import { QuantoError } from './error';
 
 /** Where a tensor lives. Plugins may add devices of other names (see `loadBackend`). */
@@ -29,7 +30,7 @@ export function deviceOfCode(code: DeviceCode): Device {
 }
 
 export function isDevice(value: unknown): value is Device {
-  return typeof value === 'string' && (isAvailable(kindOf(value)).available || /^cuda(:\d+)?$/.test(value));
+  return typeof value === 'string' && (/^cuda(:\d+)?$/.test(value) || isAvailable(kindOf(value)).available);
 }
 
 /** 'cuda' of 'cuda:1'. */
@@ -45,12 +46,15 @@ export function loadBackend(path: string): Device {
   return native.loadBackendFile(resolve(path));
 }
 
-/** Whether a kind of device ('cpu', 'cuda') can be used, and if not, why. */
+/**
+ * Whether a kind of device ('cpu', 'cuda') can be used, and if not, why. The first question about `cuda` loads its plugin.
+ * QUANTO_VISIBLE_DEVICES (such as `0,2`) chooses which GPUs there are, and their order.
+ */
 export function isAvailable(kind: string): { available: boolean; reason?: string } {
-  if (kind === 'cpu' || native.deviceNames().some((name) => kindOf(name) === kind)) return { available: true };
-  const reason =
-    kind === 'cuda' ? 'this build of quanto has no CUDA plugin' : `no backend named '${kind}' is loaded; loadBackend(path) loads one`;
-  return { available: false, reason };
+  const known = () => native.deviceNames().some((name) => kindOf(name) === kind);
+  if (kind === 'cpu' || known()) return { available: true };
+  const reason = (kind === 'cuda' ? loadCuda() : null) ?? `no backend named '${kind}' is loaded; loadBackend(path) loads one`;
+  return known() ? { available: true } : { available: false, reason };
 }
 
 /** What the library found on this machine. */
@@ -73,6 +77,15 @@ export function getNumThreads(): number {
  */
 export function memory(): { bytes: number; peakBytes: number; cachedBytes: number; tensors: number } {
   return native.memory();
+}
+
+/**
+ * Memory of one device, for the whole process: bytes in tensors, and bytes held for reuse. Both count whole blocks of the allocator, which
+ * may be an eighth larger than what was asked for.
+ */
+export function deviceMemory(device: Device): { usedBytes: number; cachedBytes: number } {
+  const [usedBytes, cachedBytes] = native.deviceMemory(deviceCode(device));
+  return { usedBytes, cachedBytes };
 }
 
 /** Gives cached memory back to the system. */

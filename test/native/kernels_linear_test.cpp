@@ -96,7 +96,8 @@ void linearCase(DType dtype, int64_t m, int64_t n, int64_t k, Order order, bool 
     input.fill([&](int64_t) { return double(random_.code()); });
     inputScale.fill([&](int64_t) { return 0.005 + 0.01 * std::fabs(random_.symmetric()); });
     const std::vector<double> integers = product(input, codes);
-    onThreads("linearInt8", out, [&](Tensor& target) { return cpu::linearInt8(nullptr, input, inputScale, form, scale, b, target); });
+    onThreads("linearInt8", out,
+              [&](Tensor& target) { return cpu::linearInt8(nullptr, input, inputScale, form, scale, b, nullptr, target, 0); });
     checkEach(
         "linearInt8", out, 3, [&](int64_t i) { return integers[i] * inputScale[perRow ? i / n : 0] * weightScale(i) + summand(i); }, 1);
   }
@@ -233,7 +234,7 @@ void testGolden() {
   const int xExpected[] = {127, 69, -53, -126, -83, 36, 122, 96};
   checkEach("golden input codes", xCodes, 0, [&](int64_t i) { return xExpected[i]; });
   cpu::quantize(nullptr, w, spread, codes);
-  cpu::linearInt8(nullptr, xCodes, inputScale, codes, scale, nullptr, y);
+  cpu::linearInt8(nullptr, xCodes, inputScale, codes, scale, nullptr, nullptr, y, 0);
   const double yExpected[] = {2.0320928, -2.3652217, 1.0627956, -0.7305274, 1.9232034, -1.7869499};
   for (int64_t i = 0; i < 6; ++i) CHECK(std::fabs(y[i] - yExpected[i]) < 3e-7, "golden linear at %ld: %.8g", long(i), y[i]);
 }

@@ -1,5 +1,6 @@
-import { Conv2d } from '../../lib/nn';
-import { manualSeed, ones, randn } from '../../lib/ops';
+import { BatchNorm2d, Conv2d, functional as F } from '../../lib/nn';
+import { manualSeed, ones, rand, randn } from '../../lib/ops';
+import { noGrad } from '../../lib/tensor/grad-mode';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { codeOf } from '../harness/errors';
 
@@ -72,4 +73,73 @@ test('wrong sizes are refused', () => {
   expect(codeOf(() => new Conv2d(3, 4, 3, { groups: 2 }))).toBe('INVALID_ARGUMENT');
   expect(codeOf(() => new Conv2d(3, 4, 0))).toBe('INVALID_ARGUMENT');
   expect(codeOf(() => new Conv2d(3, 4, 3).forward(ones([1, 2, 8, 8])))).toBe('SHAPE_MISMATCH');
+});
+
+describe('a convolution and what follows it', () => {
+  /** A norm that has seen data, in evaluation. */
+  function norm(features: number): BatchNorm2d {
+    const result = new BatchNorm2d(features);
+    noGrad(() => {
+      result.weight!.copy_(randn([features]));
+      result.bias!.copy_(randn([features]));
+      result.running_mean!.copy_(randn([features]));
+      result.running_var!.copy_(rand([features]));
+    });
+    return result.eval();
+  }
+
+  beforeEach(() => manualSeed(2));
+
+  test.each([
+    ['a norm', { bias: true }, {}],
+    ['a norm and relu', { bias: false }, { relu: true }],
+    ['a norm, an addend and relu', { bias: false }, { relu: true, addend: [2, 7, 9, 17] }],
+    ['a norm and an addend', { bias: true }, { addend: [2, 7, 9, 17] }],
+  ])('%s are one call, to the same bits', (_, options, { relu, addend: shape }: { relu?: boolean; addend?: number[] }) => {
+    const conv = new Conv2d(5, 7, 3, { padding: 1, ...options });
+    const bn = norm(7);
+    const [src, addend] = [randn([2, 5, 9, 17]), shape && randn(shape)];
+    noGrad(() => {
+      const normalized = bn.forward(conv.forward(src));
+      const summed = addend ? normalized.add(addend) : normalized;
+      const expected = relu ? F.relu(summed) : summed;
+      let calls = 0;
+      const fused = conv.computeFused.bind(conv);
+      conv.computeFused = (...operands) => (calls++, fused(...operands));
+      expect(conv.forwardThen(src, { norm: bn, relu, addend }).equal(expected)).toBe(true);
+      expect(calls).toBe(1);
+    });
+  });
+
+  test('gradients, hooks, training and other dtypes run them one by one', () => {
+    const conv = new Conv2d(3, 4, 3);
+    const bn = norm(4);
+    const src = randn([2, 3, 6, 6]);
+    const expected = F.relu(bn.forward(conv.forward(src)));
+    conv.computeFused = () => {
+      throw new Error('fused');
+    };
+    const out = conv.forwardThen(src, { norm: bn, relu: true });
+    expect(out.equal(expected)).toBe(true);
+    out.sum().backward();
+    expect(conv.weight.grad!.absmax().item()).toBeGreaterThan(0);
+    noGrad(() => {
+      const seen: Tensor[] = [];
+      const remove = conv.registerForwardHook((_module, _inputs, output) => void seen.push(output));
+      expect(conv.forwardThen(src, { norm: bn, relu: true }).equal(expected)).toBe(true);
+      expect(seen).toHaveLength(1);
+      remove();
+      bn.train();
+      expect(conv.forwardThen(src, { norm: bn }).shape).toEqual([2, 4, 4, 4]);
+      expect(bn.num_batches_tracked!.item()).toBe(1);
+      bn.eval();
+    });
+  });
+
+  test('a half-precision convolution is not fused', () => {
+    const conv = new Conv2d(3, 4, 3, { dtype: 'float16' });
+    const bn = new BatchNorm2d(4, { dtype: 'float16' }).eval();
+    const src = randn([2, 3, 6, 6], { dtype: 'float16' });
+    noGrad(() => expect(conv.forwardThen(src, { norm: bn }).equal(bn.forward(conv.forward(src)))).toBe(true));
+  });
 });

@@ -93,6 +93,14 @@ describe('loadStateDict', () => {
     expect(scale.tolist()).toEqual([0, 0]);
   });
 
+  test('consume frees the tensors that were copied', () => {
+    const [net, other] = [new Net(), new Net()];
+    const state = other.stateDict();
+    net.loadStateDict(state, { consume: true });
+    expect(Object.values(state).every((entry) => entry.isDisposed)).toBe(true);
+    expect(net.first.weight.equal(other.first.weight)).toBe(true);
+  });
+
   test('strict lists missing and unexpected keys, and changes nothing', () => {
     const net = new Net();
     const state: Record<string, Tensor> = { ...new Net().stateDict(), extra: ones([1]) };

@@ -39,3 +39,18 @@ test('values are converted to the dtype of the target', () => {
   report.finish('Net', true);
   expect([target.dtype, target.tolist()]).toEqual(['float16', [1, 1]]);
 });
+
+test('a state dict that is given up is freed entry by entry, but not by a load that fails', () => {
+  const state = { a: ones([2]), b: ones([3]) };
+  const misfit = new LoadReport(state, false, true);
+  misfit.load('a', zeros([2]));
+  misfit.load('b', zeros([2]));
+  errorOf(() => misfit.finish('Net', true));
+  expect([state.a.isDisposed, state.b.isDisposed]).toEqual([false, false]);
+
+  const target = zeros([2]);
+  const report = new LoadReport(state, false, true);
+  report.load('a', target);
+  report.finish('Net', false);
+  expect([state.a.isDisposed, state.b.isDisposed, target.tolist()]).toEqual([true, false, [1, 1]]);
+});

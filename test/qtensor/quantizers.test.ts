@@ -18,6 +18,7 @@ import {
   type Tensor,
   zeros,
 } from '../../lib';
+import { native } from '../../lib/native';
 import { packForGemm } from '../../lib/qtensor';
 import { linear } from '../../lib/ops/matmul';
 import { codeOf } from '../harness/errors';
@@ -242,6 +243,13 @@ describe('packForGemm', () => {
     ]) {
       expect(packForGemm(other)).toBe(other);
     }
+  });
+
+  it('shares codes that are packed already', () => {
+    const packed = packForGemm(quantizeWeight(randn([5, 40]), { qtype: qint8 }));
+    const again = packForGemm(packed);
+    expect(native.storageOf(again.stored.codes.native)).toBe(native.storageOf(packed.stored.codes.native));
+    expect(again.tolist()).toEqual(packed.tolist());
   });
 });
 

@@ -151,7 +151,7 @@ describe('streamline', () => {
     ],
     ['layer norms make integers', (net, x) => net.fc1.forward(net.norm.forward(x)), ['norm']],
     ['layer norms do not take them', (net, x) => net.norm.forward(net.fc1.forward(x)), []],
-    ['nor do convolutions', (net, x) => net.conv.forward(net.fc1.forward(x).reshape(1, 1, 4, 4)), []],
+    ['convolutions take them', (net, x) => net.conv.forward(net.fc1.forward(x).reshape(1, 1, 4, 4)), ['fc1']],
     ['convolutions make them', (net, x) => net.fc1.forward(net.conv.forward(x.reshape(1, 1, 4, 4)).flatten(0, 2)), ['conv']],
     [
       'attention takes queries and keys; the weights of the values are floats',

@@ -20,12 +20,14 @@ import {
   requantize,
   saveQuantized,
   saveSafetensors,
+  saveTensors,
   synchronize,
   type Tensor,
   zeros,
 } from '../../lib';
 import { isQModule, type QuantizedModule } from '../../lib/quantize';
 import { rejection, temporaryFolder } from '../io/support';
+import { childReport, runChild, sanitized } from '../harness/child';
 import { codeOf, errorOf } from '../harness/errors';
 import { settledMemory } from '../harness/memory';
 
@@ -37,6 +39,7 @@ const folder = temporaryFolder();
 const both = { weights: 'qint8', activations: 'qint8' } as const;
 const WEIGHTS = 'model.safetensors';
 const MAP = 'quanto_qmap.json';
+const program = join(__dirname, 'load-peak.ts');
 const asQuantized = (module: nn.Module) => module as unknown as QuantizedModule;
 
 const build = (dtype: DType = 'float32') =>
@@ -175,6 +178,33 @@ describe('loadQuantized', () => {
     synchronize();
     // The float weight waits for the garbage collector; beside it there are only the integers, once.
     expect(memory().bytes - before).toBeLessThan(1.1 * 256 * 256);
+  });
+
+  (sanitized ? it.skip : it)('never needs much more memory than the size of the file', async () => {
+    const sizes = [folder(), '96', '1024'];
+    expect((await runChild(program, ['write', ...sizes])).status).toBe(0);
+    const { fileBytes, accountedBytes, residentBytes } = await childReport<Record<string, number>>(program, ['load', ...sizes]);
+    expect(fileBytes).toBeGreaterThan(100e6);
+    expect(accountedBytes).toBeLessThanOrEqual(1.3 * fileBytes);
+    // JavaScript takes some, whatever the size of the model.
+    expect(residentBytes).toBeLessThanOrEqual(1.3 * fileBytes + 32 * 2 ** 20);
+  });
+
+  it('leaves the model as it was when a tensor cannot be read after others were', async () => {
+    await saveQuantized(quantized(), folder());
+    const state = await loadSafetensors(join(folder(), WEIGHTS));
+    await saveTensors(folder(), state, { maxShardBytes: 2000 });
+    const shards = (await readdir(folder())).filter((name) => /-of-/.test(name)).sort();
+    expect(shards.length).toBeGreaterThan(1);
+    await unlink(join(folder(), shards[shards.length - 1]));
+    const model = build();
+    const before = bits(model, zeros([1, 2, 6, 6]));
+    synchronize();
+    const { tensors } = settledMemory();
+    expect((await rejection(loadQuantized(model, folder()))).code).toBe('IO');
+    expect(settledMemory().tensors).toBeLessThanOrEqual(tensors);
+    expect(quantizedNames(model)).toEqual([]);
+    expect(bits(model, zeros([1, 2, 6, 6]))).toEqual(before);
   });
 
   it('outlives its files', async () => {

@@ -1,4 +1,5 @@
-import { calibration, freeze, manualSeed, nn, QTensor, quantize, randn } from '../../lib';
+import { calibration, freeze, manualSeed, nn, noGrad, QTensor, quantizationMap, quantize, randn, requantize, type Tensor } from '../../lib';
+import { native } from '../../lib/native';
 import type { QuantizedModule } from '../../lib/quantize';
 
 beforeEach(() => {
@@ -47,5 +48,85 @@ describe('QConv2d', () => {
     plain.weight = new nn.Parameter(asQuantized(layer).qweight.dequantize());
     plain.forward(x).backward(gradient);
     expect(layer.weight.grad?.tolist()).toEqual(plain.weight.grad?.tolist());
+  });
+});
+
+describe('QConv2d with integer inputs', () => {
+  const options = { weights: 'qint8', activations: 'qint8', integerConvs: true } as const;
+
+  function calibrated(layer: nn.Module, x: Tensor): nn.Module {
+    const quantized = quantize(layer, options);
+    calibration(() => noGrad(() => void quantized.forward(x)));
+    return quantized;
+  }
+
+  it.each([
+    ['plain', 5, {}],
+    ['in groups', 6, { groups: 2, stride: 2, padding: 1 }],
+    ['depthwise', 6, { groups: 6, padding: 1 }],
+  ])('%s is the convolution of the quantized input and weight', (_, channels, window) => {
+    const x = randn([2, channels, 9, 17]);
+    const layer = calibrated(new nn.Conv2d(channels, 6, 3, window), x) as nn.Conv2d;
+    const { input_scale, qweight } = asQuantized(layer);
+    const rounded = x.div(input_scale).round().clamp(-128, 127).mul(input_scale);
+    const expected = nn.functional.conv2d(rounded, qweight.dequantize(), layer.bias, window);
+    const before = noGrad(() => layer.forward(x));
+    expect(before.allclose(expected, { atol: 1e-5 })).toBe(true);
+    freeze(layer);
+    // Depthwise weights stay as they are.
+    expect(native.isPacked((layer.weight as QTensor).stored.codes.native)).toBe(channels / (layer.groups || 1) > 1);
+    // Freezing changes no bit of integer sums.
+    expect(noGrad(() => layer.forward(x)).equal(before)).toBe(true);
+  });
+
+  it('gives the bits of its steps taken one by one, to codes for the next convolution, too', () => {
+    const x = randn([2, 3, 8, 16]);
+    const [first, second, norm] = [new nn.Conv2d(3, 7, 3, { padding: 1 }), new nn.Conv2d(7, 5, 3), new nn.BatchNorm2d(7).eval()];
+    noGrad(() => norm.running_mean!.copy_(randn([7])));
+    const model = quantize(new nn.Sequential(first, norm, new nn.ReLU(), second), options);
+    noGrad(() => calibration(() => void model.forward(x)));
+    freeze(model);
+    const [conv1, , , conv2] = model.children() as unknown as [nn.Conv2d, nn.Module, nn.Module, nn.Conv2d];
+    noGrad(() => {
+      const expected = nn.functional.relu(norm.forward(conv1.forward(x)));
+      expect(conv1.forwardThen(x, { norm, relu: true }).equal(expected)).toBe(true);
+      const codes = conv1.forwardThen(x, { norm, relu: true, reader: conv2 });
+      expect(codes).toBeInstanceOf(QTensor);
+      expect(conv2.forward(codes).equal(conv2.forward(expected))).toBe(true);
+    });
+  });
+
+  it('lets a calibration see what lies between', () => {
+    const x = randn([2, 3, 8, 8]);
+    const norm = new nn.BatchNorm2d(4).eval();
+    const conv = quantize(new nn.Conv2d(3, 4, 3), options);
+    noGrad(() => calibration(() => void conv.forwardThen(x, { norm })));
+    const { calibrated: sides } = asQuantized(conv);
+    expect(sides).toEqual({ input: true, output: true });
+  });
+
+  it('is saved in the map and loads as it was', () => {
+    const x = randn([2, 3, 8, 8]);
+    const layer = calibrated(new nn.Sequential(new nn.Conv2d(3, 4, 3)), x);
+    freeze(layer);
+    const map = quantizationMap(layer);
+    expect({ ...map }).toEqual({ '0': { weights: 'qint8', activations: 'qint8', inputs: 'qint8' } });
+    const { model } = requantize(new nn.Sequential(new nn.Conv2d(3, 4, 3)), layer.stateDict(), map);
+    noGrad(() => expect(model.forward(x).equal(layer.forward(x))).toBe(true));
+    // The original's map knows no inputs, and its convolutions compute in float.
+    const theirs = requantize(new nn.Sequential(new nn.Conv2d(3, 4, 3)), layer.stateDict(), {
+      '0': { weights: 'qint8', activations: 'qint8' },
+    }).model;
+    noGrad(() => expect(theirs.forward(x).equal(layer.forward(x))).toBe(false));
+  });
+
+  it('is tuned through both', () => {
+    const x = randn([2, 3, 8, 8]);
+    x.requiresGrad = true;
+    const layer = quantize(new nn.Conv2d(3, 4, 3), options);
+    calibration(() => noGrad(() => void layer.forward(x)));
+    layer.forward(x).sum().backward();
+    expect(layer.weight.grad!.absmax().item()).toBeGreaterThan(0);
+    expect(x.grad!.absmax().item()).toBeGreaterThan(0);
   });
 });

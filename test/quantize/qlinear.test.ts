@@ -1,4 +1,18 @@
-import { calibration, type DType, freeze, manualSeed, nn, QLinear, QTensor, quantize, quantizeActivation, randn, tensor } from '../../lib';
+import {
+  calibration,
+  type DType,
+  freeze,
+  manualSeed,
+  nn,
+  noGrad,
+  QLinear,
+  QTensor,
+  quantize,
+  quantizeActivation,
+  randn,
+  tensor,
+} from '../../lib';
+import { native } from '../../lib/native';
 import type { QuantizedModule } from '../../lib/quantize';
 
 beforeEach(() => {
@@ -70,5 +84,39 @@ describe('QLinear', () => {
     expect(asQuantized(layer).quantization).toEqual({ weights: null, activations: null, optimizer: null });
     const x = randn([5, 40]);
     expect(layer.forward(x).tolist()).toEqual(nn.functional.linear(x, layer.weight, layer.bias).tolist());
+  });
+
+  describe.each(['float32', 'float16', 'bfloat16'] as const)('without a gradient, in %s', (dtype) => {
+    it.each([true, false])('one native call has the bits of the separate ones (streamline: %s)', (streamline) => {
+      const layer = quantize(build({ dtype }), { weights: 'qint8', activations: 'qint8' });
+      calibration(() => layer.forward(randn([5, 40], { dtype })), { streamline });
+      for (const frozen of [false, true]) {
+        if (frozen) freeze(layer);
+        const x = randn([2, 3, 40], { dtype });
+        for (const input of [x, quantizeActivation(x, { qtype: 'qint8', scale: asQuantized(layer).input_scale })]) {
+          const separate = layer.forward(input);
+          const calls = jest.spyOn(native, 'quantize');
+          const fused = noGrad(() => layer.forward(input));
+          // An unfrozen weight was quantized the first time.
+          if (frozen) expect(calls).not.toHaveBeenCalled();
+          calls.mockRestore();
+          expect([fused.isQuantized, fused.dtype, fused.shape]).toEqual([!streamline, dtype, [2, 3, 6]]);
+          expect(fused.bytesSync()).toEqual(separate.bytesSync());
+          if (fused instanceof QTensor) expect(fused.codes.bytesSync()).toEqual((separate as QTensor).codes.bytesSync());
+        }
+      }
+    });
+  });
+
+  it('sees that its float weight was written to', () => {
+    const layer = quantize(build(), { weights: 'qint8', activations: 'qint8' });
+    const x = randn([5, 40]);
+    calibration(() => layer.forward(x), { streamline: false });
+    const forward = () => noGrad(() => layer.forward(x)).tolist();
+    const before = forward();
+    noGrad(() => nn.init.zeros_(layer.weight));
+    const after = forward();
+    expect(after).not.toEqual(before);
+    expect(after).toEqual(layer.forward(x).tolist());
   });
 });

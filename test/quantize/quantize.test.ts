@@ -71,7 +71,12 @@ describe('quantize', () => {
 
   it.each([qint8, 'qint8'])('takes a type or its name: %s', (weights) => {
     const model = quantize(new Net(), { weights, activations: weights });
-    expect((model.head as unknown as QuantizedModule).quantization).toEqual({ weights: qint8, activations: qint8, optimizer: null });
+    expect((model.head as unknown as QuantizedModule).quantization).toEqual({
+      weights: qint8,
+      activations: qint8,
+      optimizer: null,
+      integerConvs: false,
+    });
   });
 
   it.each([

@@ -72,9 +72,14 @@ describeWith(cifarFiles, 'ResNet-20 with qint8 weights', () => {
     expect(topOne(model)).toBeGreaterThanOrEqual(0.91);
   });
 
-  test.each([true, false])('with calibrated qint8 activations, too (streamline: %p)', async (streamline) => {
+  test.each([
+    [true, false],
+    [false, false],
+    [true, true],
+    [false, true],
+  ])('with calibrated qint8 activations, too (streamline: %p, integerConvs: %p)', async (streamline, integerConvs) => {
     const model = await loadResNet20();
-    quantize(model, { weights: 'qint8', activations: 'qint8' });
+    quantize(model, { weights: 'qint8', activations: 'qint8', integerConvs });
     calibration(
       () => {
         for (const images of imageBatches(cifarFiles[3], 100)) noGrad(() => tidy(() => void model.forward(images)));

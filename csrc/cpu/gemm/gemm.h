@@ -53,14 +53,33 @@ struct Scales {
   int64_t stride;
 };
 
+struct Int8Kernel;
+const Int8Kernel& int8Kernel();
+
 // int32 out[M, N] = a[M, K] . weight[N, K]^T. Sums wrap only past 2^31 (K > 131071 with extreme values).
 Status gemmInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, int64_t aColumnStride, const Int8Weight& weight,
-                int32_t* out, int64_t outRowStride, int64_t outColumnStride);
+                int32_t* out, int64_t outRowStride, int64_t outColumnStride, const Int8Kernel& kernel = int8Kernel());
 
-// out = float32(sum) * (aScale[m] * weightScale[n]) + bias[n]; multiplications and additions in float32, in this order, unfused;
-// then one rounding to out's dtype. No int32 matrix is written to memory.
-Status gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Int8Weight& weight, const Scales& aScale,
-                      const Scales& weightScale, const FloatOutput& out);
+// The left operand [M, K] of a quantized layer: int8 codes with their scale, or real values that are quantized on their way into the tiles.
+struct Int8Source {
+  const void* data;
+  DType dtype;  // int8, float32, float16 or bfloat16
+  int64_t rowStride, columnStride;
+  Scales scale;  // data null: each row of real values has absmax / 127
+};
+
+// What happens to a finished sum: float32(sum) * (rowScale * columnScale) + bias, in float32, in this order, unfused; rounded to
+// `between`; then the activation, rounded again; then one rounding to real.dtype, or quantization where that is int8.
+struct Int8Output {
+  FloatOutput real;
+  DType between;
+  Activation activation;
+  Scales codeScale;  // of int8 outputs, one number
+};
+
+// out[M, N] from a [M, K] and weight [N, K]. No int32 matrix is written to memory.
+Status gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const Int8Source& a, const Int8Weight& weight, const Scales& weightScale,
+                      const Int8Output& out, const Int8Kernel& kernel = int8Kernel());
 
 // float a [M, K], int8 weight [N, K]: out = (a . weight^T) * weightScale[n] + bias[n]. The float weight is never written to memory.
 Status gemmWeightOnly(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,

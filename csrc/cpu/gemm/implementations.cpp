@@ -28,9 +28,7 @@ constexpr Implementation<FloatKernel> kFloatList[] = {
 
 constexpr Implementation<Int8Kernel> kInt8List[] = {
 #if defined(__x86_64__)
-    {Isa::vnni, &kInt8Vnni},
-    {Isa::avxvnni, &kInt8Avxvnni},
-    {Isa::avx2, &kInt8Avx2},
+    {Isa::amx, &kInt8Amx}, {Isa::vnni, &kInt8Vnni}, {Isa::avxvnni, &kInt8Avxvnni}, {Isa::avx2, &kInt8Avx2},
 #endif
     {Isa::ref, &kInt8Ref},
 };

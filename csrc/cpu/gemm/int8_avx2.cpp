@@ -1,10 +1,9 @@
 // AVX2: 16-bit vpmaddwd. The 8-bit vpmaddubsw would saturate, and the sums must be exact.
 #include <immintrin.h>
 
-#include "int8_scale_row.h"
+#include "int8_steps.h"
 #include "kernels.h"
 #include "pack_int8.h"
-#include "pack_rows.h"
 
 namespace quanto::cpu {
 namespace {
@@ -20,15 +19,14 @@ void tileOf(const Int8Tile& tile, int column) {
   for (auto& row : sums) {
     for (auto& sum : row) sum = _mm256_setzero_si256();
   }
-  const char* a = static_cast<const char*>(tile.a);
   const int8_t* b = tile.panels + kPanelHeaderBytes + column * kGroup;
-  for (int64_t group = 0; group < tile.groups; ++group, a += rows * kGroup * 2, b += kGroupBytes) {
+  for (int64_t group = 0; group < tile.groups; ++group, b += kGroupBytes) {
     const __m128i* codes = reinterpret_cast<const __m128i*>(b);
     const __m256i b0 = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes)), b1 = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes + 1));
 #pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) {
       long long four;
-      __builtin_memcpy(&four, a + i * kGroup * 2, kGroup * 2);
+      __builtin_memcpy(&four, tile.a + i * tile.aStride + group * kGroup * 2, kGroup * 2);
       const __m256i values = _mm256_set1_epi64x(four);
       sums[i][0] = _mm256_add_epi32(sums[i][0], _mm256_madd_epi16(values, b0));
       sums[i][1] = _mm256_add_epi32(sums[i][1], _mm256_madd_epi16(values, b1));
@@ -53,10 +51,13 @@ const Int8Kernel kInt8Avx2 = {
     .name = "avx2",
     .rows = kRows,
     .panels = 1,
+    .rowsRead = 1,
     .elementBytes = 2,
-    .packRows = packRowsSigned16,
+    .packRow = packRow<int16_t, 0>,
+    .begin = nullptr,
     .tile = runTile,
-    .scaleRow = scaleRow,
+    .end = nullptr,
+    .scale = scaleTile,
 };
 
 }  // namespace quanto::cpu

@@ -1,10 +1,9 @@
 // AVX-VNNI: the 256-bit vpdpbusd, used as in int8_vnni.cpp.
 #include <immintrin.h>
 
-#include "int8_scale_row.h"
+#include "int8_steps.h"
 #include "kernels.h"
 #include "pack_int8.h"
-#include "pack_rows.h"
 
 namespace quanto::cpu {
 namespace {
@@ -22,14 +21,13 @@ void tileOf(const Int8Tile& tile) {
     const __m256i shift = _mm256_slli_epi32(_mm256_loadu_si256(vectorAt(tile.panels) + h), 7);
     for (int i = 0; i < rows; ++i) sums[i][h] = _mm256_sub_epi32(_mm256_setzero_si256(), shift);
   }
-  const char* a = static_cast<const char*>(tile.a);
   const int8_t* b = tile.panels + kPanelHeaderBytes;
-  for (int64_t group = 0; group < tile.groups; ++group, a += rows * kGroup, b += kGroupBytes) {
+  for (int64_t group = 0; group < tile.groups; ++group, b += kGroupBytes) {
     const __m256i b0 = _mm256_loadu_si256(vectorAt(b)), b1 = _mm256_loadu_si256(vectorAt(b) + 1);
 #pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) {
       int32_t four;
-      __builtin_memcpy(&four, a + i * kGroup, kGroup);
+      __builtin_memcpy(&four, tile.a + i * tile.aStride + group * kGroup, kGroup);
       const __m256i values = _mm256_set1_epi32(four);
       sums[i][0] = _mm256_dpbusd_avx_epi32(sums[i][0], values, b0);
       sums[i][1] = _mm256_dpbusd_avx_epi32(sums[i][1], values, b1);
@@ -53,10 +51,13 @@ const Int8Kernel kInt8Avxvnni = {
     .name = "avxvnni",
     .rows = kRows,
     .panels = 1,
+    .rowsRead = 1,
     .elementBytes = 1,
-    .packRows = packRowsUnsigned8,
+    .packRow = packRow<uint8_t, 128>,
+    .begin = nullptr,
     .tile = runTile,
-    .scaleRow = scaleRow,
+    .end = nullptr,
+    .scale = scaleTile,
 };
 
 }  // namespace quanto::cpu

@@ -1,8 +1,7 @@
 // The reference: plain loops, in a form that the compiler turns into whatever vectors the target's baseline has.
-#include "int8_scale_row.h"
+#include "int8_steps.h"
 #include "kernels.h"
 #include "pack_int8.h"
-#include "pack_rows.h"
 
 namespace quanto::cpu {
 namespace {
@@ -16,7 +15,7 @@ void runTile(int rows, int panels, const Int8Tile& tile) {
       // A sum past 2^31 wraps, as the vector instructions do.
       uint32_t sums[kPanelColumns] = {};
       for (int64_t group = 0; group < tile.groups; ++group) {
-        const int8_t* a = static_cast<const int8_t*>(tile.a) + (group * rows + i) * kGroup;
+        const auto* a = reinterpret_cast<const int8_t*>(tile.a + i * tile.aStride) + group * kGroup;
         const int8_t* b = codes + group * kGroupBytes;
         for (int j = 0; j < kPanelColumns; ++j) {
           int32_t sum = 0;
@@ -36,10 +35,13 @@ const Int8Kernel kInt8Ref = {
     .name = "ref",
     .rows = kRows,
     .panels = 1,
+    .rowsRead = 1,
     .elementBytes = 1,
-    .packRows = packRowsSigned8,
+    .packRow = packRow<int8_t, 0>,
+    .begin = nullptr,
     .tile = runTile,
-    .scaleRow = scaleRow,
+    .end = nullptr,
+    .scale = scaleTile,
 };
 
 }  // namespace quanto::cpu

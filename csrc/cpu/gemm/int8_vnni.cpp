@@ -1,10 +1,9 @@
 // AVX-512 VNNI: vpdpbusd multiplies unsigned by signed bytes, so a comes in as a + 128, and 128 * (column sum of the weights) is taken off.
 #include <immintrin.h>
 
-#include "int8_scale_row.h"
+#include "int8_steps.h"
 #include "kernels.h"
 #include "pack_int8.h"
-#include "pack_rows.h"
 
 namespace quanto::cpu {
 namespace {
@@ -29,26 +28,41 @@ void tileOf(const Int8Tile& tile) {
       for (auto& sum : row) sum = _mm512_setzero_si512();
     }
   }
+  // Each pointer serves three rows, at 0, 1 and 2 strides: the addresses of 14 rows fit in the general registers.
+  const int64_t stride = tile.aStride;
+  const char* a[(rows + 2) / 3];
+  for (int i = 0; i < (rows + 2) / 3; ++i) a[i] = tile.a + 3 * i * stride;
   const auto step = [&](int64_t group, int s) __attribute__((always_inline)) {
-    const char* a = static_cast<const char*>(tile.a) + group * rows * kGroup;
     __m512i b[panels];
 #pragma GCC unroll 2
     for (int p = 0; p < panels; ++p) b[p] = _mm512_loadu_si512(weights[p] + group * kGroupBytes);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       int32_t four;
-      __builtin_memcpy(&four, a + i * kGroup, kGroup);
+      __builtin_memcpy(&four, a[i / 3] + i % 3 * stride + group * kGroup, kGroup);
       const __m512i values = _mm512_set1_epi32(four);
 #pragma GCC unroll 2
       for (int p = 0; p < panels; ++p) sums[s][i][p] = _mm512_dpbusd_epi32(sums[s][i][p], values, b[p]);
     }
   };
-  int64_t group = 0;
-  for (; group + kSplit <= tile.groups; group += kSplit) {
+  const auto advance = [&](int64_t groups) __attribute__((always_inline)) {
+#pragma GCC unroll 5
+    for (auto& pointer : a) pointer += groups * kGroup;
+#pragma GCC unroll 2
+    for (auto& pointer : weights) pointer += groups * kGroupBytes;
+  };
+  // As many groups at a time as there are splits, and enough for few advances.
+  constexpr int kStep = 4;
+  int64_t left = tile.groups;
+  for (; left >= kStep; left -= kStep) {
 #pragma GCC unroll 4
-    for (int s = 0; s < kSplit; ++s) step(group + s, s);
+    for (int u = 0; u < kStep; ++u) step(u, u % kSplit);
+    advance(kStep);
   }
-  for (; group < tile.groups; ++group) step(group, 0);
+  for (; left > 0; --left) {
+    step(0, 0);
+    advance(1);
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 2
@@ -75,10 +89,13 @@ const Int8Kernel kInt8Vnni = {
     .name = "vnni",
     .rows = kRows,
     .panels = kPanels,
+    .rowsRead = 1,
     .elementBytes = 1,
-    .packRows = packRowsUnsigned8,
+    .packRow = packRow<uint8_t, 128>,
+    .begin = nullptr,
     .tile = runTile,
-    .scaleRow = scaleRow,
+    .end = nullptr,
+    .scale = scaleTile,
 };
 
 }  // namespace quanto::cpu

@@ -52,31 +52,49 @@ struct FloatKernel {
 
 // One tile of exact sums over all of K.
 struct Int8Tile {
-  int64_t groups;  // of 4 values along K
-  const void* a;   // [groups][rows][4], in the element form that packRows makes
+  int64_t groups;   // of 4 values along K
+  const char* a;    // rows as packRow makes them, zero up to a multiple of 64 values
+  int64_t aStride;  // bytes from one row to the next
   const int8_t* panels;
   int64_t panelStride;  // bytes from one panel of 16 columns to the next
   int32_t* c;           // [rows][16 * panels], row-major
   int64_t cStride;
 };
 
+// The finish of a tile: out = float32(sums) * (rowScale * columnScale) + bias, each step rounded.
+struct ScaledTile {
+  int64_t rows, columns;
+  const int32_t* sums;
+  int64_t sumsStride;
+  const float* rowScale;
+  const float* columnScale;
+  const float* bias;  // may be null
+  float* out;
+  int64_t outStride;
+};
+
+// The largest tile of any kernel.
+constexpr int kMaxSums = 1024;
+
 struct Int8Kernel {
   const char* name;
   int rows, panels;  // of the largest tile, a panel being 16 columns
 
-  int elementBytes;  // of a packed value of a
-  // Rows of int8 to the form that `tile` reads, padded along K with what adds nothing to the sums.
-  void (*packRows)(int rows, int64_t k, const int8_t* in, int64_t rowStride, int64_t columnStride, void* out);
+  int rowsRead;      // a tile reads its rows, and writes its sums, up to a multiple of this; 1 where it keeps to its own
+  int elementBytes;  // of a value in a packed row
+  // Codes of a row to the form that `tile` reads.
+  void (*packRow)(int64_t count, const int8_t* in, void* out);
 
+  // Before and after the tiles that a thread computes in one go; null where there is nothing to prepare.
+  void (*begin)();
   // 1 <= rows <= this->rows, 1 <= panels <= this->panels.
   void (*tile)(int rows, int panels, const Int8Tile& tile);
-
-  // out[j] = float32(sums[j]) * (rowScale * columnScale[j]) + bias[j], each step rounded; bias may be null.
-  void (*scaleRow)(int64_t columns, const int32_t* sums, float rowScale, const float* columnScale, const float* bias, float* out);
+  void (*end)();
+  void (*scale)(const ScaledTile& tile);
 };
 
 extern const FloatKernel kFloatAvx512, kFloatAvx2, kFloatRef;
-extern const Int8Kernel kInt8Vnni, kInt8Avxvnni, kInt8Avx2, kInt8Ref;
+extern const Int8Kernel kInt8Amx, kInt8Vnni, kInt8Avxvnni, kInt8Avx2, kInt8Ref;
 
 // The first of each ordered list that this machine and QUANTO_ISA allow.
 const FloatKernel& floatKernel();

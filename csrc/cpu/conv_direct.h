@@ -1,0 +1,37 @@
+// Direct convolution: every output is summed in registers over its whole patch, whose elements are read where the padded image holds them;
+// narrow images, whose rows do not fill a vector, are unrolled into patches first. Scale, bias, batch norm, addend, activation and
+// quantization follow before the sums leave their registers, so no intermediate tensor is written.
+#pragma once
+
+#include "conv_kernel.h"
+#include "conv_shape.h"
+
+namespace quanto::cpu {
+
+// What src holds, and what becomes of it.
+enum class ConvInput { real, quantized, codes };
+
+struct DirectConv {
+  const ConvShape& shape;
+  const ConvKernel& kernel;
+  ConvInput input;
+  float srcScale;  // of quantized input
+  const View& src;
+  ConvFinish finish;  // out, codes and planeStride are set here, from `out`
+  Activation activation;
+  const View& out;
+
+  // Whether an element holds neighbouring taps of the group's only channel, and not neighbouring channels of one tap.
+  bool byTaps() const;
+  int64_t blocks() const;                                                             // elements across the channels of a group
+  int64_t columns() const;                                                            // elements across a row of the kernel
+  int64_t elements() const { return blocks() * shape.window.kernel[0] * columns(); }  // of a patch
+};
+
+// `weights` is [panels of kConvPanel output channels][elements][kConvPanel], zero padded, elements in the order [block][row][column];
+// `start` is null, or what integer sums start with, for each output channel.
+Status convolveDirectly(const DirectConv& conv, const uint32_t* weights, const int32_t* start);
+
+inline int64_t convPanels(const ConvShape& shape) { return (shape.groups * shape.outChannels + kConvPanel - 1) / kConvPanel; }
+
+}  // namespace quanto::cpu

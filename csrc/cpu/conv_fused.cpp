@@ -1,0 +1,102 @@
+// The slots that convolve and finish in one pass over memory.
+#include "conv_fused.h"
+
+#include <cmath>
+
+#include "conv_pack.h"
+#include "elements.h"
+#include "gemm/workspace.h"
+#include "kernels.h"
+#include "loops.h"
+#include "scratch.h"
+
+namespace quanto::cpu {
+namespace {
+
+// `count` floats of a view of one dim, which may hold one value for all.
+void readAll(const View& view, int64_t count, float* out) {
+  const Reader<float> reader(view, 1);
+  const int64_t step = elementCount(view) == 1 ? 0 : 1;
+  for (int64_t i = 0; i < count; ++i) out[i] = reader.readOne(i * step);
+}
+
+float readNumber(const View* view) { return view ? Reader<float>(*view, 1).readOne(0) : 1.0f; }
+
+}  // namespace
+
+Status convolve(const ConvShape& shape, const ConvOperands& operands, const View& out, Activation activation) {
+  const View& weight = *operands.weight;
+  const bool integers = dtypeOf(weight) == DType::int8;
+  const int64_t channels = shape.groups * shape.outChannels;
+  BufferPlan plan;
+  const int64_t atScale = plan.add(integers ? channels * sizeof(float) : 0);
+  const int64_t atBias = plan.add(operands.bias ? channels * sizeof(float) : 0);
+  thread_local ThreadBuffer memory;
+  char* base = static_cast<char*>(memory.get(plan.bytes));
+  if (!base) return Status::outOfMemory;
+
+  ConvFinish finish{};
+  if (integers) {
+    const float srcScale = readNumber(operands.srcScale);
+    auto* scale = reinterpret_cast<float*>(base + atScale);
+    readAll(*operands.scale, channels, scale);
+    for (int64_t i = 0; i < channels; ++i) scale[i] = srcScale * scale[i];
+    finish.scale = scale;
+  }
+  if (operands.bias) {
+    auto* bias = reinterpret_cast<float*>(base + atBias);
+    readAll(*operands.bias, channels, bias);
+    finish.bias = bias;
+  }
+  const auto floats = [](const View* view) { return view ? static_cast<const float*>(view->data) : nullptr; };
+  finish.normScale = floats(operands.normScale);
+  finish.normShift = floats(operands.normShift);
+  finish.addend = floats(operands.addend);
+  finish.relu = activation == Activation::relu;
+  finish.codeScale = readNumber(operands.outScale);
+
+  const ConvInput input = !integers ? ConvInput::real : dtypeOf(*operands.src) == DType::int8 ? ConvInput::codes : ConvInput::quantized;
+  const DirectConv conv{
+      shape, integers ? convInt8Kernel() : convFloatKernel(), input, readNumber(operands.srcScale), *operands.src, finish, activation, out};
+  const ConvWeights weights = integers ? int8ConvWeights(conv, weight) : floatConvWeights(conv, weight);
+  if (!weights.weights) return Status::outOfMemory;
+  return convolveDirectly(conv, weights.weights, weights.start);
+}
+
+Status conv2dFused(Queue*, const View* src, const View* weight, const View* bias, const View* normScale, const View* normShift,
+                   const View* addend, const View* out, const Window* window, int32_t activation) {
+  const ConvOperands operands{.src = src, .weight = weight, .bias = bias, .normScale = normScale, .normShift = normShift, .addend = addend};
+  return convolve(ConvShape(*src, *out, *window), operands, *out, static_cast<Activation>(activation));
+}
+
+Status conv2dInt8(Queue*, const View* src, const View* srcScale, const View* weight, const View* scale, const View* bias,
+                  const View* normScale, const View* normShift, const View* addend, const View* out, const View* outScale,
+                  const Window* window, int32_t activation) {
+  const ConvOperands operands{src, srcScale, weight, scale, bias, normScale, normShift, addend, outScale};
+  return convolve(ConvShape(*src, *out, *window), operands, *out, static_cast<Activation>(activation));
+}
+
+Status batchNormAffine(Queue*, const View* mean, const View* variance, const View* weight, const View* bias, const View* scale,
+                       const View* shift, double eps) {
+  const Reader<float> means(*mean, 1), variances(*variance, 1);
+  auto *scales = static_cast<float*>(scale->data), *shifts = static_cast<float*>(shift->data);
+  for (int64_t i = 0; i < scale->shape[0]; ++i) {
+    const float rstd = 1 / std::sqrt(variances.readOne(i) + static_cast<float>(eps));
+    scales[i] = weight ? rstd * Reader<float>(*weight, 1).readOne(i) : rstd;
+    shifts[i] = -(scales[i] * means.readOne(i));
+    if (bias) shifts[i] += Reader<float>(*bias, 1).readOne(i);
+  }
+  return Status::ok;
+}
+
+Status packConvWeight(Queue*, const View* src, const View* out) {
+  packConv(src->shape[0], src->shape[1], src->shape[2] * src->shape[3], static_cast<const int8_t*>(src->data), out->data);
+  return Status::ok;
+}
+
+Status unpackConvWeight(Queue*, const View* src, const View* out) {
+  unpackConv(out->shape[0], out->shape[1], out->shape[2] * out->shape[3], src->data, static_cast<int8_t*>(out->data));
+  return Status::ok;
+}
+
+}  // namespace quanto::cpu

@@ -1,0 +1,154 @@
+#include "conv_pack.h"
+
+#include <cstring>
+
+#include "elements.h"
+#include "gemm/workspace.h"
+#include "loops.h"
+#include "scratch.h"
+
+namespace quanto::cpu {
+namespace {
+
+constexpr int64_t kBytes = 4;  // codes in an element of the packed form
+
+int64_t headerBytes(int64_t outChannels) { return roundUp(outChannels, kConvPanel) * static_cast<int64_t>(sizeof(int32_t)); }
+int64_t blocksOf(int64_t inChannels) { return (inChannels + kBytes - 1) / kBytes; }
+int64_t panelBytes(int64_t inChannels, int64_t taps) { return blocksOf(inChannels) * taps * kConvPanel * kBytes; }
+
+// body(begin, end) over panels, by threads where there are many weights.
+template <class Body>
+void forEachPanels(int64_t outChannels, int64_t weights, Body&& body) {
+  const int64_t panels = (outChannels + kConvPanel - 1) / kConvPanel;
+  parallelFor(panels, std::max<int64_t>(1, kCheapGrain * panels / std::max<int64_t>(1, weights)), body);
+}
+
+// Codes of one output channel as elements, `stride` apart, of the kernel's own kind.
+void layOutChannel(const DirectConv& conv, const int8_t* codes, uint32_t* out) {
+  const ConvShape& shape = conv.shape;
+  const int perElement = conv.kernel.perElement;
+  const int64_t taps = shape.taps(), width = shape.window.kernel[1], columns = conv.columns();
+  const bool byTaps = conv.byTaps();
+  for (int64_t block = 0; block < conv.blocks(); ++block) {
+    for (int64_t ky = 0; ky < shape.window.kernel[0]; ++ky) {
+      for (int64_t column = 0; column < columns; ++column, out += kConvPanel) {
+        uint32_t element = 0;
+        for (int i = 0; i < perElement; ++i) {
+          const int64_t channel = byTaps ? 0 : block * perElement + i, kx = byTaps ? column * perElement + i : column;
+          if (channel >= shape.inChannels || kx >= width) continue;
+          const int32_t code = codes[channel * taps + ky * width + kx];
+          element |= perElement == 4 ? static_cast<uint32_t>(code & 0xff) << (8 * i) : static_cast<uint32_t>(code & 0xffff) << (16 * i);
+        }
+        *out = element;
+      }
+    }
+  }
+}
+
+int32_t startOf(const int8_t* codes, int64_t count) {
+  int32_t sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += codes[i];
+  return -128 * sum;
+}
+
+}  // namespace
+
+int64_t packedConvSize(int64_t outChannels, int64_t inChannels, int64_t taps) {
+  return headerBytes(outChannels) + roundUp(outChannels, kConvPanel) / kConvPanel * panelBytes(inChannels, taps);
+}
+
+void packConv(int64_t outChannels, int64_t inChannels, int64_t taps, const int8_t* codes, void* packed) {
+  auto* sums = static_cast<int32_t*>(packed);
+  auto* panels = static_cast<int8_t*>(packed) + headerBytes(outChannels);
+  forEachPanels(outChannels, outChannels * inChannels * taps, [&](int64_t begin, int64_t end) {
+    std::memset(panels + begin * panelBytes(inChannels, taps), 0, (end - begin) * panelBytes(inChannels, taps));
+    for (int64_t o = begin * kConvPanel; o < end * kConvPanel; ++o) {
+      sums[o] = 0;
+      if (o >= outChannels) continue;
+      int8_t* out = panels + o / kConvPanel * panelBytes(inChannels, taps) + o % kConvPanel * kBytes;
+      for (int64_t i = 0; i < inChannels * taps; ++i) {
+        const int64_t channel = i / taps, tap = i % taps;
+        const int8_t code = codes[o * inChannels * taps + i];
+        out[(channel / kBytes * taps + tap) * kConvPanel * kBytes + channel % kBytes] = code;
+        sums[o] += code;
+      }
+    }
+  });
+}
+
+void unpackConv(int64_t outChannels, int64_t inChannels, int64_t taps, const void* packed, int8_t* codes) {
+  const auto* panels = static_cast<const int8_t*>(packed) + headerBytes(outChannels);
+  forEachPanels(outChannels, outChannels * inChannels * taps, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin * kConvPanel; o < std::min(outChannels, end * kConvPanel); ++o) {
+      const int8_t* from = panels + o / kConvPanel * panelBytes(inChannels, taps) + o % kConvPanel * kBytes;
+      for (int64_t i = 0; i < inChannels * taps; ++i) {
+        const int64_t channel = i / taps, tap = i % taps;
+        codes[o * inChannels * taps + i] = from[(channel / kBytes * taps + tap) * kConvPanel * kBytes + channel % kBytes];
+      }
+    }
+  });
+}
+
+ConvWeights floatConvWeights(const DirectConv& conv, const View& weight) {
+  const int64_t patch = conv.shape.patch(), channels = conv.shape.groups * conv.shape.outChannels;
+  const int64_t panels = roundUp(channels, kConvPanel) / kConvPanel;
+  thread_local ThreadBuffer memory;
+  auto* out = static_cast<float*>(memory.get((panels * kConvPanel + 1) * patch * static_cast<int64_t>(sizeof(float))));
+  if (!out) return {};
+  const Reader<float> reader(weight, 1);
+  forEachPanels(channels, channels * patch, [&](int64_t begin, int64_t end) {
+    thread_local ThreadBuffer rowMemory;
+    float* row = reader.direct() ? nullptr : static_cast<float*>(rowMemory.get(patch * static_cast<int64_t>(sizeof(float))));
+    for (int64_t o = begin * kConvPanel; o < end * kConvPanel; ++o) {
+      float* to = out + o / kConvPanel * patch * kConvPanel + o % kConvPanel;
+      if (o >= channels || (!row && !reader.direct())) {
+        for (int64_t i = 0; i < patch; ++i) to[i * kConvPanel] = 0;
+        continue;
+      }
+      const float* from = reader.read(o * patch, patch, row);
+      for (int64_t i = 0; i < patch; ++i) to[i * kConvPanel] = from[i];
+    }
+  });
+  return {reinterpret_cast<const uint32_t*>(out), nullptr};
+}
+
+ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight) {
+  const ConvShape& shape = conv.shape;
+  const int64_t channels = shape.groups * shape.outChannels, taps = shape.taps(), patch = shape.patch(), elements = conv.elements();
+  const int64_t rounded = roundUp(channels, kConvPanel);
+  const bool packed = weight.layout == Layout::packed, packs = conv.kernel.perElement == kBytes && !conv.byTaps();
+  BufferPlan plan;
+  const int64_t atStart = plan.add(rounded * sizeof(int32_t)), atWeights = plan.add(rounded * elements * sizeof(uint32_t));
+  const int64_t atCodes = plan.add(packed && !packs ? channels * patch : 0);
+  thread_local ThreadBuffer memory;
+  char* base = static_cast<char*>(memory.get(plan.bytes));
+  if (!base) return {};
+  auto* start = reinterpret_cast<int32_t*>(base + atStart);
+  if (packed && packs) {
+    const auto* sums = static_cast<const int32_t*>(weight.data);
+    for (int64_t o = 0; o < rounded; ++o) start[o] = -128 * sums[o];
+    return {reinterpret_cast<const uint32_t*>(static_cast<const char*>(weight.data) + headerBytes(channels)), start};
+  }
+  const auto* codes = static_cast<const int8_t*>(weight.data);
+  if (packed) {
+    auto* unpacked = reinterpret_cast<int8_t*>(base + atCodes);
+    unpackConv(channels, shape.inChannels, taps, weight.data, unpacked);
+    codes = unpacked;
+  }
+  auto* weights = reinterpret_cast<uint32_t*>(base + atWeights);
+  forEachPanels(channels, channels * patch, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin * kConvPanel; o < end * kConvPanel; ++o) {
+      uint32_t* out = weights + o / kConvPanel * elements * kConvPanel + o % kConvPanel;
+      start[o] = 0;
+      if (o >= channels) {
+        for (int64_t i = 0; i < elements; ++i) out[i * kConvPanel] = 0;
+        continue;
+      }
+      layOutChannel(conv, codes + o * patch, out);
+      start[o] = startOf(codes + o * patch, patch);
+    }
+  });
+  return {weights, start};
+}
+
+}  // namespace quanto::cpu

@@ -1,0 +1,28 @@
+// The packed form of a convolution's int8 weight [O, C, kh, kw], one for all instruction sets:
+//
+// roundUp(O, 8) int32 sums over each output channel; then ceil(O / 8) panels of [ceil(C / 4)][taps][8 output channels][4 channels], zero
+// padded: what a dot product of four bytes multiplies one element of an image with (conv_kernel.h). The sums undo the +128 that unsigned x
+// signed instructions need on the other operand.
+#pragma once
+
+#include <cstdint>
+
+#include "conv_direct.h"
+
+namespace quanto::cpu {
+
+int64_t packedConvSize(int64_t outChannels, int64_t inChannels, int64_t taps);
+void packConv(int64_t outChannels, int64_t inChannels, int64_t taps, const int8_t* codes, void* packed);
+void unpackConv(int64_t outChannels, int64_t inChannels, int64_t taps, const void* packed, int8_t* codes);
+
+// The operands of convolveDirectly; `weights` is null when out of memory.
+struct ConvWeights {
+  const uint32_t* weights;
+  const int32_t* start;
+};
+// From a real weight, row-major, for a kernel of one value an element.
+ConvWeights floatConvWeights(const DirectConv& conv, const View& weight);
+// From int8 codes, row-major or packed.
+ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight);
+
+}  // namespace quanto::cpu

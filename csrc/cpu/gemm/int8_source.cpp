@@ -1,0 +1,92 @@
+#include "int8_source.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "../row_loops.h"
+#include "convert.h"
+#include "workspace.h"
+
+namespace quanto::cpu {
+namespace {
+
+// Values that pass through the buffers at a time.
+constexpr int64_t kStrip = 512;
+constexpr int64_t kLine = 64;
+constexpr float kLargestCode = 127;
+
+float rounded(DType dtype, float value) {
+  uint16_t narrowed;
+  if (dtype == DType::float32) return value;
+  narrow(floatKernel(), &value, 1, &narrowed, dtype, 0, 1);
+  widen(floatKernel(), &narrowed, dtype, 0, 1, 1, &value);
+  return value;
+}
+
+}  // namespace
+
+Int8Rows::Int8Rows(const Int8Kernel& kernel, const Int8Source& source, int64_t k, float* rowScale)
+    : kernel_(kernel), source_(source), k_(k), rowScale_(rowScale) {
+  const int64_t lines = roundUp(k, kRowPadding) * kernel.elementBytes / kLine;
+  stride_ = (lines | 1) * kLine;
+}
+
+const float* Int8Rows::widened(int64_t row, int64_t begin, int64_t count, float* buffer) const {
+  const int64_t offset = row * source_.rowStride + begin * source_.columnStride;
+  if (source_.dtype == DType::float32 && source_.columnStride == 1) return static_cast<const float*>(source_.data) + offset;
+  widen(floatKernel(), source_.data, source_.dtype, offset, source_.columnStride, count, buffer);
+  return buffer;
+}
+
+float Int8Rows::scaleOf(int64_t row) const {
+  if (source_.scale.data) {
+    float scale;
+    widen(floatKernel(), source_.scale.data, source_.scale.dtype, row * source_.scale.stride, 1, 1, &scale);
+    return scale;
+  }
+  float buffer[kStrip], largest = 0;
+  for (int64_t begin = 0; begin < k_; begin += kStrip) {
+    const int64_t count = std::min(kStrip, k_ - begin);
+    largest = std::max(largest, rowLoops().absmax(widened(row, begin, count, buffer), count));
+  }
+  return rounded(source_.dtype, largest / kLargestCode);
+}
+
+// A quotient of a narrow dtype is rounded to it before it is rounded to an integer, as in ../quantize.cpp.
+void Int8Rows::quantize(float* values, const float* source, int64_t count, float scale, int8_t* codes) const {
+  if (source_.dtype == DType::float32) {
+    rowLoops().quantizeInt8(source, &scale, 0, codes, count);
+    return;
+  }
+  constexpr float kOne = 1;
+  uint16_t narrowed[kStrip];
+  for (int64_t i = 0; i < count; ++i) values[i] = scale == 0 ? 0 : source[i] / scale;
+  narrow(floatKernel(), values, count, narrowed, source_.dtype, 0, 1);
+  widen(floatKernel(), narrowed, source_.dtype, 0, 1, count, values);
+  rowLoops().quantizeInt8(values, &kOne, 0, codes, count);
+}
+
+void Int8Rows::pack(int64_t row, char* out) const {
+  const float scale = rowScale_ ? scaleOf(row) : 0;
+  if (rowScale_) rowScale_[row] = scale;
+  const bool real = source_.dtype != DType::int8;
+  float values[kStrip];
+  int8_t codes[kStrip];
+  for (int64_t begin = 0; begin < k_; begin += kStrip) {
+    const int64_t count = std::min(kStrip, k_ - begin);
+    const int8_t* in = codes;
+    if (real) {
+      quantize(values, widened(row, begin, count, values), count, scale, codes);
+    } else {
+      in = static_cast<const int8_t*>(source_.data) + row * source_.rowStride + begin * source_.columnStride;
+      if (source_.columnStride != 1) {
+        for (int64_t i = 0; i < count; ++i) codes[i] = in[i * source_.columnStride];
+        in = codes;
+      }
+    }
+    kernel_.packRow(count, in, out + begin * kernel_.elementBytes);
+  }
+  std::memset(out + k_ * kernel_.elementBytes, 0, (roundUp(k_, kRowPadding) - k_) * kernel_.elementBytes);
+}
+
+}  // namespace quanto::cpu

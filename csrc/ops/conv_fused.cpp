@@ -1,0 +1,172 @@
+#include "conv_fused.h"
+
+#include "binary.h"
+#include "conv.h"
+#include "conv_shape.h"
+#include "quantize.h"
+#include "shape.h"
+#include "unary.h"
+
+namespace quanto::ops {
+
+namespace {
+
+Tensor binaryOf(BinaryOp op, const Tensor& a, const Tensor& b) { return binary(static_cast<int64_t>(op), a, b); }
+
+// What follows a convolution, as kernels take it: empty tensors where there is none.
+struct Steps {
+  Tensor normScale, normShift, addend;
+  Activation activation;
+};
+
+Steps stepsOf(const char* op, const ConvShape& shape, const Shape& outShape, const std::optional<Tensor>& normScale,
+              const std::optional<Tensor>& normShift, const std::optional<Tensor>& addend, int64_t activation) {
+  Steps steps{};
+  const auto take = [&](const char* name, const std::optional<Tensor>& tensor, const Shape& expected) {
+    if (!tensor) return Tensor();
+    requireDType(op, name, *tensor, DType::float32);
+    requireStrided(op, *tensor);
+    requireShape(op, name, *tensor, expected);
+    return contiguous(*tensor);
+  };
+  if (normScale.has_value() != normShift.has_value())
+    fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected normScale and normShift together but got only one of them");
+  steps.normScale = take("normScale", normScale, {shape.out[1]});
+  steps.normShift = take("normShift", normShift, {shape.out[1]});
+  steps.addend = take("addend", addend, outShape);
+  if (activation < 0 || activation > static_cast<int64_t>(Activation::silu))
+    fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected an activation from 0 to ", static_cast<int64_t>(Activation::silu), " but got ",
+         activation);
+  steps.activation = static_cast<Activation>(activation);
+  return steps;
+}
+
+UnaryOp functionOf(Activation activation) {
+  constexpr UnaryOp kFunctions[] = {UnaryOp::relu, UnaryOp::relu, UnaryOp::gelu, UnaryOp::geluTanh, UnaryOp::silu};
+  return kFunctions[static_cast<int>(activation)];
+}
+
+// The steps one by one.
+Tensor take(const Steps& steps, Tensor values) {
+  if (steps.normScale) {
+    const Shape perChannel = {steps.normScale.dim(0), 1, 1};
+    values = binaryOf(BinaryOp::add, binaryOf(BinaryOp::mul, values, reshape(steps.normScale, perChannel)),
+                      reshape(steps.normShift, perChannel));
+  }
+  if (steps.addend) values = binaryOf(BinaryOp::add, values, steps.addend);
+  return steps.activation == Activation::none ? values : unary(static_cast<int64_t>(functionOf(steps.activation)), values, 0, 0);
+}
+
+Shape outputShape(const Tensor& src, const ConvShape& shape) {
+  return withImageSize(src.shape(), shape.out[1], shape.out[2], shape.out[3]);
+}
+
+void requireOne(const char* op, const char* name, const Tensor& scale) {
+  requireReal(op, name, scale);
+  if (scale.numel() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one ", name, " but got shape ", scale.shape().str());
+}
+
+}  // namespace
+
+Tensor conv2dFused(const Tensor& src, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& normScale,
+                   const std::optional<Tensor>& normShift, const std::optional<Tensor>& addend, const Shape& stride, const Shape& padding,
+                   const Shape& dilation, int64_t groups, int64_t activation) {
+  const char* op = "conv2dFused";
+  requireDType(op, "input", src, DType::float32);
+  requireDType(op, "weight", weight, DType::float32);
+  const Tensor images = imagesOf(op, "input", src);
+  const ConvShape shape = convShape(op, src.shape(), weight.shape(), stride, padding, dilation, groups);
+  if (bias) requireShape(op, "bias", *bias, {shape.out[1]});
+  const Shape result = outputShape(src, shape);
+  const Steps steps = stepsOf(op, shape, result, normScale, normShift, addend, activation);
+  if (!src.device().backend.conv2dFused) return take(steps, conv2d(src, weight, bias, stride, padding, dilation, groups));
+  const Tensor dst = empty(result, src);
+  const auto images4d = [&](const Tensor& tensor) { return tensor ? asImages(tensor, shape.out) : tensor; };
+  launch<&Backend::conv2dFused>(op, flopsCost(shape.flops()), in(images), in(contiguous(weight)),
+                                in(bias ? contiguous(cast(*bias, DType::float32)) : Tensor()), in(steps.normScale), in(steps.normShift),
+                                in(images4d(steps.addend)), out(asImages(dst, shape.out)), block(shape.window),
+                                static_cast<int32_t>(steps.activation));
+  return dst;
+}
+
+Tensor conv2dInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias,
+                  const std::optional<Tensor>& normScale, const std::optional<Tensor>& normShift, const std::optional<Tensor>& addend,
+                  const std::optional<Tensor>& outScale, const Shape& stride, const Shape& padding, const Shape& dilation, int64_t groups,
+                  int64_t activation) {
+  const char* op = "conv2dInt8";
+  requireStrided(op, src);
+  requireDType(op, "weight codes", weight, DType::int8);
+  requireReal(op, "weight scale", scale);
+  requireOne(op, "input scale", srcScale);
+  if (outScale) requireOne(op, "output scale", *outScale);
+  const ConvShape shape = convShape(op, src.shape(), weight.shape(), stride, padding, dilation, groups);
+  if (bias) requireShape(op, "bias", *bias, {shape.out[1]});
+  if (scale.numel() != 1 && scale.numel() != shape.out[1])
+    fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one weight scale or ", shape.out[1], " but got shape ", scale.shape().str());
+  const Shape result = outputShape(src, shape);
+  const Steps steps = stepsOf(op, shape, result, normScale, normShift, addend, activation);
+  const Tensor flatScale = contiguous(reshape(scale, {scale.numel()}));
+
+  // The kernel divides in float32; other dtypes have a rounding of their own.
+  if (src.dtype() != DType::int8) requireReal(op, "input", src);
+  const bool quantizes = src.dtype() != DType::int8 && (src.dtype() != DType::float32 || !src.device().backend.conv2dInt8);
+  const Tensor codes = quantizes ? quantize(src, cast(srcScale, src.dtype()), DType::int8) : src;
+  if (!src.device().backend.conv2dInt8) {
+    const Tensor kernel = dequantize(weight, reshape(flatScale, {flatScale.numel(), 1, 1, 1}));
+    const Tensor values = conv2d(dequantize(codes, cast(srcScale, scale.dtype())), kernel, bias, stride, padding, dilation, groups);
+    const Tensor taken = take(steps, values);
+    return outScale ? quantize(taken, cast(*outScale, taken.dtype()), DType::int8) : cast(taken, scale.dtype());
+  }
+  const Tensor dst = empty(result, outScale ? DType::int8 : scale.dtype(), src.device());
+  const auto images4d = [&](const Tensor& tensor) { return tensor ? asImages(tensor, shape.out) : tensor; };
+  launch<&Backend::conv2dInt8>(op, flopsCost(shape.flops()) / 4, in(asImages(contiguous(codes), shape.src)), in(atLeast1d(srcScale)),
+                               in(weight.packed() ? weight : contiguous(weight)), in(flatScale),
+                               in(bias ? contiguous(cast(*bias, scale.dtype())) : Tensor()), in(steps.normScale), in(steps.normShift),
+                               in(images4d(steps.addend)), out(asImages(dst, shape.out)), in(outScale ? atLeast1d(*outScale) : Tensor()),
+                               block(shape.window), static_cast<int32_t>(steps.activation));
+  return dst;
+}
+
+std::vector<Tensor> batchNormAffine(const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
+                                    const std::optional<Tensor>& bias, double eps) {
+  const char* op = "batchNormAffine";
+  requireReal(op, "mean", mean);
+  if (mean.ndim() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected a mean [C] but got ", mean.shape().str());
+  const auto operand = [&](const char* name, const std::optional<Tensor>& tensor) {
+    if (!tensor) return Tensor();
+    requireReal(op, name, *tensor);
+    requireShape(op, name, *tensor, mean.shape());
+    return contiguous(*tensor);
+  };
+  const Tensor operands[] = {operand("mean", mean), operand("variance", variance), operand("weight", weight), operand("bias", bias)};
+  if (!mean.device().backend.batchNormAffine) {
+    const auto widened = [](const Tensor& tensor) { return cast(tensor, DType::float32); };
+    const Tensor shifted = binaryScalar(static_cast<int64_t>(BinaryOp::add), widened(variance), eps, false);
+    const Tensor rstd = unary(static_cast<int64_t>(UnaryOp::rsqrt), shifted, 0, 0);
+    const Tensor scale = weight ? binaryOf(BinaryOp::mul, rstd, widened(*weight)) : rstd;
+    const Tensor shift = unary(static_cast<int64_t>(UnaryOp::neg), binaryOf(BinaryOp::mul, scale, widened(mean)), 0, 0);
+    return {scale, bias ? binaryOf(BinaryOp::add, shift, widened(*bias)) : shift};
+  }
+  const Tensor scale = empty(mean.shape(), DType::float32, mean.device()), shift = emptyLike(scale);
+  launch<&Backend::batchNormAffine>(op, mathCost(mean.numel()), in(operands[0]), in(operands[1]), in(operands[2]), in(operands[3]),
+                                    out(scale), out(shift), eps);
+  return {scale, shift};
+}
+
+Tensor packConvWeight(const Tensor& src) {
+  checkSize("packWeight", src.shape());
+  const auto& backend = src.device().backend;
+  if (src.packed() || src.numel() == 0 || !backend.packedConvBytes || src.dim(1) < 2) return src;
+  const int64_t bytes = static_cast<int64_t>(backend.packedConvBytes(src.dim(0), src.dim(1), src.dim(2) * src.dim(3)));
+  const Tensor dst = empty({bytes}, DType::uint8, src.device());
+  launch<&Backend::packConvWeight>("packWeight", bytesCost(2 * bytes), in(contiguous(src)), out(dst));
+  return dst.asPacked(src.shape());
+}
+
+Tensor unpackConvWeight(const Tensor& src) {
+  const Tensor dst = empty(src.shape(), DType::int8, src.device());
+  launch<&Backend::unpackConvWeight>("unpackWeight", bytesCost(2 * dst.bytes()), in(src), out(dst));
+  return dst;
+}
+
+}  // namespace quanto::ops

@@ -1,0 +1,51 @@
+// What kernels are written in. The same sources compile with nvcc, for a GPU, and with a C++ compiler, for the emulator.
+#pragma once
+
+#if defined(__CUDACC__)
+
+#include <cuda_runtime.h>
+
+#define QUANTO_DEVICE __device__
+
+namespace quanto::cuda {
+
+template <class Body>
+__global__ void run(Body body) {
+  body();
+}
+
+// Runs `body()` in every thread of the grid.
+template <class Body>
+cudaError_t launch(dim3 grid, dim3 block, cudaStream_t stream, const Body& body) {
+  run<<<grid, block, 0, stream>>>(body);
+  return cudaGetLastError();
+}
+
+}  // namespace quanto::cuda
+
+#else
+
+#define QUANTO_DEVICE
+
+#include "emulator/emulator.h"
+
+#endif
+
+#include "../csrc/backend.h"
+#include "../csrc/dtype.h"
+
+namespace quanto::cuda {
+
+inline constexpr int kWarp = 32;
+inline constexpr unsigned kAllLanes = 0xffffffffu;
+
+// a * b + c with one rounding; everywhere else products and sums round apart.
+QUANTO_DEVICE inline float multiplyAdd(float a, float b, float c) {
+#if defined(__CUDA_ARCH__)
+  return __fmaf_rn(a, b, c);
+#else
+  return static_cast<float>(static_cast<double>(a) * b + c);
+#endif
+}
+
+}  // namespace quanto::cuda

@@ -1,0 +1,221 @@
+#include <utility>
+
+#include "backend.h"
+#include "blas_lt.h"
+#include "elementwise.h"
+#include "gemm.h"
+#include "loops.h"
+#include "queue.h"
+
+namespace quanto::cuda {
+
+namespace {
+
+// A matrix as one of a batch.
+View batched(const View& view) {
+  View three = view;
+  three.ndim = 3;
+  three.shape[0] = 1;
+  three.strides[0] = 0;
+  for (int dim = 0; dim < 2; ++dim) {
+    three.shape[dim + 1] = view.shape[dim];
+    three.strides[dim + 1] = view.strides[dim];
+  }
+  return three;
+}
+
+View transposed(View view) {
+  std::swap(view.shape[1], view.shape[2]);
+  std::swap(view.strides[1], view.strides[2]);
+  return view;
+}
+
+// One number for all has stride 0, whatever its shape; else there is one dim with a size of its own.
+struct Scales {
+  Operand values;
+  int64_t stride = 0;
+  explicit Scales(const View& view) : values(view) {
+    for (int dim = 0; dim < view.ndim; ++dim) {
+      if (view.shape[dim] > 1) stride = view.strides[dim];
+    }
+  }
+  QUANTO_DEVICE float get(int64_t i) const { return values.get(i * stride); }
+};
+
+// out[i, j] of a product, with the bias of the column where there is one.
+struct Target {
+  Operand out, bias;
+  int64_t strides[3];
+  int64_t biasStride;
+  Target(const View& out, const View* bias)
+      : out(out), bias(bias), strides{out.strides[0], out.strides[1], out.strides[2]}, biasStride(bias ? bias->strides[0] : 0) {}
+  QUANTO_DEVICE void set(int64_t item, int64_t i, int64_t j, float sum) const {
+    if (bias.given()) sum += bias.get(j * biasStride);
+    out.set(item * strides[0] + i * strides[1] + j * strides[2], sum);
+  }
+};
+
+// The batch item's matrix of an operand, element by element.
+struct Source {
+  Operand values;
+  int64_t strides[3];
+  explicit Source(const View& view) : values(view), strides{view.strides[0], view.strides[1], view.strides[2]} {}
+  QUANTO_DEVICE float get(int64_t item, int64_t i, int64_t j) const {
+    return values.get(item * strides[0] + i * strides[1] + j * strides[2]);
+  }
+};
+
+void multiplyFloats(Issue& issue, const View& a, const View& b, const View* bias, const View& out) {
+  const Source left(a), right(b);
+  const Target target(out, bias);
+  multiply(
+      issue, out.shape[0], out.shape[1], out.shape[2], a.shape[2],
+      [=] QUANTO_DEVICE(int64_t item, int64_t i, int64_t l) { return left.get(item, i, l); },
+      [=] QUANTO_DEVICE(int64_t item, int64_t l, int64_t j) { return right.get(item, l, j); },
+      [=] QUANTO_DEVICE(int64_t item, int64_t i, int64_t j, float sum) { target.set(item, i, j, sum); });
+}
+
+void addBias(Issue& issue, const View& out, const View& bias) {
+  const Target target(out, &bias);
+  const int64_t columns = out.shape[2];
+  issue.forEach(out.shape[1] * columns, [=] QUANTO_DEVICE(int64_t i) {
+    const int64_t row = i / columns, column = i % columns;
+    target.set(0, row, column, target.out.get(row * target.strides[1] + column * target.strides[2]));
+  });
+}
+
+template <class Store>
+void multiplyCodeViews(Issue& issue, const View& a, const View& b, const Store& store) {
+  const int64_t k = a.shape[2];
+  const auto *left = static_cast<const int8_t*>(a.data), *right = static_cast<const int8_t*>(b.data);
+  const int64_t leftBatch = a.strides[0], leftRow = a.strides[1], leftDepth = a.strides[2];
+  const int64_t rightBatch = b.strides[0], rightDepth = b.strides[1], rightColumn = b.strides[2];
+  multiplyCodes(
+      issue, a.shape[0], a.shape[1], b.shape[2], k,
+      [=] QUANTO_DEVICE(int64_t item, int64_t i, int64_t l) {
+        return fourCodes(left + item * leftBatch + i * leftRow + l * leftDepth, leftDepth, k - l);
+      },
+      [=] QUANTO_DEVICE(int64_t item, int64_t l, int64_t j) {
+        return fourCodes(right + item * rightBatch + l * rightDepth + j * rightColumn, rightDepth, k - l);
+      },
+      store);
+}
+
+// Rows from which the library's tiles pay; below, every weight is read once by our own kernel.
+constexpr int64_t kManyRows = 17;
+
+}  // namespace
+
+Status matmul(Queue* queue, const View* a, const View* b, const View* out) {
+  Issue issue(queue);
+  if (elementCount(*out) > 0 && !multiplyByBlasLt(issue, queue, *a, *b, *out)) multiplyFloats(issue, *a, *b, nullptr, *out);
+  return issue.finish();
+}
+
+Status intMatmul(Queue* queue, const View* a, const View* b, const View* out) {
+  Issue issue(queue);
+  if (elementCount(*out) == 0 || multiplyByBlasLt(issue, queue, *a, *b, *out)) return issue.finish();
+  auto* sums = static_cast<int32_t*>(out->data);
+  const int64_t batch = out->strides[0], row = out->strides[1], column = out->strides[2];
+  multiplyCodeViews(issue, *a, *b,
+                    [=] QUANTO_DEVICE(int64_t item, int64_t i, int64_t j, int sum) { sums[item * batch + i * row + j * column] = sum; });
+  return issue.finish();
+}
+
+Status linear(Queue* queue, const View* src, const View* weight, const View* bias, const View* out) {
+  Issue issue(queue);
+  const View a = batched(*src), b = transposed(batched(*weight)), target = batched(*out);
+  if (elementCount(target) == 0) return issue.finish();
+  // Adding the bias to a sum that was rounded to a narrow dtype would round twice.
+  const bool direct = !bias || dtypeOf(*out) == DType::float32;
+  if (!direct || !multiplyByBlasLt(issue, queue, a, b, target)) multiplyFloats(issue, a, b, bias, target);
+  else if (bias) addBias(issue, target, *bias);
+  return issue.finish();
+}
+
+Status linearWeightOnly(Queue* queue, const View* src, const View* weight, const View* scale, const View* bias, const View* out) {
+  Issue issue(queue);
+  const View a = batched(*src), target = batched(*out);
+  const int64_t m = a.shape[1], n = target.shape[2], k = a.shape[2];
+  const Source left(a);
+  const Scales scales(*scale);
+  const Target to(target, bias);
+  const auto* codes = static_cast<const int8_t*>(weight->data);
+  const int64_t rowStride = weight->strides[0], columnStride = weight->strides[1];
+  if (elementCount(target) == 0) return issue.finish();
+  if (m <= kFewRows && columnStride == 1 && rowStride % 16 == 0 && isAligned16(codes)) {
+    // A warp for each row of the weight, 16 codes a load.
+    constexpr int kWarps = 4;
+    issue.launch(dim3(static_cast<unsigned>((n + kWarps - 1) / kWarps)), dim3(kWarp, kWarps), [=] QUANTO_DEVICE() {
+      const int lane = static_cast<int>(threadIdx.x);
+      const int64_t j = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.y;
+      float sums[kFewRows] = {};
+      for (int64_t l = lane * 16; j < n && l < k; l += kWarp * 16) {
+        alignas(16) int8_t w[16];
+        *reinterpret_cast<int4*>(w) = *reinterpret_cast<const int4*>(codes + j * rowStride + l);
+        for (int i = 0; i < kFewRows && i < m; ++i) {
+          for (int c = 0; c < 16; ++c) sums[i] = multiplyAdd(left.get(0, i, l + c), static_cast<float>(w[c]), sums[i]);
+        }
+      }
+      for (int i = 0; i < kFewRows && i < m; ++i) {
+        float sum = sums[i];
+        for (int distance = 1; distance < kWarp; distance *= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
+        if (lane == 0 && j < n) to.set(0, i, j, sum * scales.get(j));
+      }
+    });
+    return issue.finish();
+  }
+  multiply(
+      issue, 1, m, n, k, [=] QUANTO_DEVICE(int64_t, int64_t i, int64_t l) { return left.get(0, i, l); },
+      [=] QUANTO_DEVICE(int64_t, int64_t l, int64_t j) { return static_cast<float>(codes[j * rowStride + l * columnStride]); },
+      [=] QUANTO_DEVICE(int64_t, int64_t i, int64_t j, float sum) { to.set(0, i, j, sum * scales.get(j)); });
+  return issue.finish();
+}
+
+// Weights stay row-major here: packedBytes is null, and so nobody asks for another form.
+Status packWeight(Queue* queue, const View* src, const View* out) { return copy(queue, src, out); }
+Status unpackWeight(Queue* queue, const View* src, const View* out) { return copy(queue, src, out); }
+
+Status linearInt8(Queue* queue, const View* src, const View* srcScale, const View* weight, const View* scale, const View* bias,
+                  const View* out) {
+  Issue issue(queue);
+  const View a = batched(*src), b = transposed(batched(*weight)), target = batched(*out);
+  const int64_t m = a.shape[1], n = target.shape[2], k = a.shape[2];
+  if (elementCount(target) == 0) return issue.finish();
+  const Scales rowScale(*srcScale), columnScale(*scale);
+  const Target to(target, bias);
+  const auto *codes = static_cast<const int8_t*>(src->data), *rows = static_cast<const int8_t*>(weight->data);
+  const bool dense = src->strides[1] == 1 && weight->strides[1] == 1 && k % 16 == 0 && src->strides[0] % 16 == 0 &&
+                     weight->strides[0] % 16 == 0 && isAligned16(codes) && isAligned16(rows);
+  if (m <= kFewRows && dense) {
+    multiplyFewRows(issue, m, n, k, codes, src->strides[0], rows, weight->strides[0], [=] QUANTO_DEVICE(int64_t i, int64_t j, int sum) {
+      to.set(0, i, j, static_cast<float>(sum) * (rowScale.get(i) * columnScale.get(j)));
+    });
+    return issue.finish();
+  }
+  if (m >= kManyRows) {
+    View sums{};
+    sums.dtype = static_cast<int32_t>(DType::int32);
+    sums.ndim = 3;
+    const int64_t shape[] = {1, m, n}, strides[] = {m * n, n, 1};
+    for (int dim = 0; dim < 3; ++dim) {
+      sums.shape[dim] = shape[dim];
+      sums.strides[dim] = strides[dim];
+    }
+    sums.data = issue.scratch<int32_t>(Scratch::sums, m * n);
+    if (!issue.failed() && multiplyByBlasLt(issue, queue, a, b, sums)) {
+      const auto* values = static_cast<const int32_t*>(sums.data);
+      issue.forEach(m * n, [=] QUANTO_DEVICE(int64_t i) {
+        const int64_t row = i / n, column = i % n;
+        to.set(0, row, column, static_cast<float>(values[i]) * (rowScale.get(row) * columnScale.get(column)));
+      });
+      return issue.finish();
+    }
+  }
+  multiplyCodeViews(issue, a, b, [=] QUANTO_DEVICE(int64_t, int64_t i, int64_t j, int sum) {
+    to.set(0, i, j, static_cast<float>(sum) * (rowScale.get(i) * columnScale.get(j)));
+  });
+  return issue.finish();
+}
+
+}  // namespace quanto::cuda

@@ -1,0 +1,85 @@
+// The source of the AMX kernel on emulated tiles, against exact sums. On a machine with AMX the other tests run the real one.
+#include <vector>
+
+#include "check.h"
+#include "cpu/gemm/gemm.h"
+#include "cpu/pool.h"
+
+#define QUANTO_EMULATE_AMX
+#include "cpu/gemm/int8_amx_body.h"
+
+using namespace quanto;
+using namespace quanto::cpu;
+
+namespace {
+
+const Int8Kernel kEmulated = makeAmxKernel("emulated amx");
+
+check::Random random_(11);
+
+void productCase(int64_t m, int64_t n, int64_t k, bool usePacked, bool extreme) {
+  std::vector<int8_t> a(m * k + 1), weight(n * k + 1), packed(packedInt8Bytes(n, k) + 1);
+  for (auto& code : a) code = extreme ? -128 : random_.code();
+  for (auto& code : weight) code = extreme ? -128 : random_.code();
+  packInt8(n, k, weight.data(), k, 1, packed.data());
+  const Int8Weight form = usePacked ? Int8Weight{packed.data(), 0, 0, true} : Int8Weight{weight.data(), k, 1, false};
+  constexpr int32_t kUntouched = 0x55555555;
+  std::vector<int32_t> out(m * (n + 3), kUntouched);
+  setThreadCount(1 + static_cast<int>(random_.bits() % 3));
+  CHECK(gemmInt8(m, n, k, a.data(), k, 1, form, out.data(), n + 3, 1, kEmulated) == Status::ok, "gemmInt8 failed");
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n + 3; ++j) {
+      int64_t sum = kUntouched;
+      if (j < n) {
+        sum = 0;
+        for (int64_t l = 0; l < k; ++l) sum += int64_t{a[i * k + l]} * weight[j * k + l];
+      }
+      const int32_t got = out[i * (n + 3) + j];
+      if (!CHECK(got == sum, "amx m=%ld n=%ld k=%ld at %ld,%ld: %d expected %ld", long(m), long(n), long(k), long(i), long(j), got,
+                 long(sum)))
+        return;
+    }
+  }
+}
+
+// Quantized, scaled and quantized again, as the reference kernel does it.
+void layerCase(int64_t m, int64_t n, int64_t k) {
+  std::vector<float> src(m * k + 1), scale(n), bias(n);
+  for (auto& value : src) value = random_.symmetric();
+  for (auto& value : scale) value = 0.01f + 0.005f * random_.symmetric();
+  for (auto& value : bias) value = random_.symmetric();
+  std::vector<int8_t> weight(n * k + 1), expected(m * n), out(m * n);
+  for (auto& code : weight) code = random_.code();
+  const float codeScale = 0.05f;
+  const auto layer = [&](std::vector<int8_t>& to, const Int8Kernel& kernel) {
+    const Int8Source source{src.data(), DType::float32, k, 1, {}};
+    const FloatOutput real{to.data(), DType::int8, n, 1, bias.data(), DType::float32, 1};
+    const Int8Output output{real, DType::float32, Activation::gelu, {&codeScale, DType::float32, 0}};
+    const Int8Weight rowMajor{weight.data(), k, 1, false};
+    CHECK(gemmInt8Scaled(m, n, k, source, rowMajor, {scale.data(), DType::float32, 1}, output, kernel) == Status::ok,
+          "gemmInt8Scaled failed");
+  };
+  layer(expected, kInt8Ref);
+  layer(out, kEmulated);
+  CHECK(out == expected, "amx layer m=%ld n=%ld k=%ld differs from the reference", long(m), long(n), long(k));
+}
+
+}  // namespace
+
+int main() {
+  constexpr int64_t kSizes[] = {1, 7, 15, 16, 17, 32, 33, 50, 63, 64, 65, 127};
+  int index = 0;
+  for (const int64_t m : kSizes) {
+    for (const int64_t n : kSizes) {
+      for (const int64_t k : kSizes) {
+        ++index;
+        productCase(m, n, k, index % 2, index % 7 == 0);
+        if (index % 5 == 0) layerCase(m, n, k);
+      }
+    }
+  }
+  for (const int64_t k : {0, 3, 1030}) productCase(70, 70, k, true, false);
+  productCase(3, 20, 131071, true, true);
+  productCase(0, 5, 3, true, false);
+  return check::report("amx_test");
+}
