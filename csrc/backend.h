@@ -91,6 +91,8 @@ struct Backend {
   Status (*copyToHost)(Queue* queue, void* host, const void* device, size_t bytes);
   // Bytes of the packed form of an int8 weight [rows, columns]; null where the device packs nothing.
   size_t (*packedBytes)(int64_t rows, int64_t columns);
+  // The same of a weight for linearBits; null where the device has no such kernel.
+  size_t (*packedBitsBytes)(int64_t rows, int64_t columns, int32_t dtype, int32_t bits, int64_t groupSize);
   // The same for the weight of a convolution [outChannels, inChannels of a group, ...taps].
   size_t (*packedConvBytes)(int64_t outChannels, int64_t inChannels, int64_t taps);
   // What was found of drivers and libraries, in one line for the user; may be null.

@@ -66,9 +66,9 @@ Tensor Tensor::as(const Shape& shape, const Shape& strides, int64_t offset) cons
   return out;
 }
 
-Tensor Tensor::asPacked(const Shape& shape) const {
+Tensor Tensor::asPacked(const Shape& shape, DType dtype) const {
   Tensor out = as(shape, contiguousStrides(shape), 0);
-  out.view_.dtype = static_cast<int32_t>(DType::int8);
+  out.view_.dtype = static_cast<int32_t>(dtype);
   out.view_.layout = Layout::packed;
   return out;
 }

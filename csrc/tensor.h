@@ -58,8 +58,8 @@ class Tensor {
   // Another window on the same storage; the caller has checked that it lies within.
   Tensor as(const Shape& shape, const Shape& strides, int64_t offset) const;
   Tensor as(const Shape& shape, const Shape& strides) const { return as(shape, strides, offset_); }
-  // The same bytes read as packed codes of a logical [rows, columns] int8 matrix.
-  Tensor asPacked(const Shape& shape) const;
+  // The same bytes read as packed codes of a logical [rows, columns] matrix.
+  Tensor asPacked(const Shape& shape, DType dtype = DType::int8) const;
 
   // The view a kernel reads; its data pointer is filled in here, once the storage has memory.
   const View* resolve() {

@@ -24,7 +24,13 @@ export { type NestedArray, Parameter, Tensor } from './tensor/tensor';
 export {
   AbsmaxOptimizer,
   absmaxScale,
+  type AffineOptimizer,
   fallbacks,
+  HqqOptimizer,
+  type HqqOptimizerOptions,
+  MaxOptimizer,
+  type MaxOptimizerOptions,
+  QBitsTensor,
   QBytesTensor,
   qfloat8,
   qfloat8_e4m3fn,
@@ -39,7 +45,9 @@ export {
   quantizeActivation,
   quantizeWeight,
   type QuantizeWeightOptions,
+  type ScaleAndShift,
   type ScaleOptimizer,
+  type WeightOptimizer,
 } from './qtensor';
 export * from './io';
 export * from './quantize';

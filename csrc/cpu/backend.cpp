@@ -57,6 +57,10 @@ size_t packedConvBytes(int64_t outChannels, int64_t inChannels, int64_t taps) {
   return static_cast<size_t>(packedConvSize(outChannels, inChannels, taps));
 }
 
+size_t packedBitsBytesOf(int64_t rows, int64_t columns, int32_t dtype, int32_t bits, int64_t groupSize) {
+  return static_cast<size_t>(packedBitsBytes(rows, columns, {nullptr, static_cast<DType>(dtype), bits, groupSize}));
+}
+
 }  // namespace
 
 const Backend* cpuBackend() {
@@ -73,6 +77,7 @@ const Backend* cpuBackend() {
       .copyFromHost = copyBytes,
       .copyToHost = copyBytes,
       .packedBytes = packedBytes,
+      .packedBitsBytes = packedBitsBytesOf,
       .packedConvBytes = packedConvBytes,
       .describe = nullptr,
 #define KERNEL(name, parameters) .name = cpu::name,

@@ -107,4 +107,43 @@ Status unpackWeight(Queue*, const View* src, const View* out) {
   return Status::ok;
 }
 
+Status linearBits(Queue*, const View* src, const View* weight, const View* scale, const View* shift, const View* bias, const View* out,
+                  int32_t bits, int64_t groupSize) {
+  const Matrix left{src->data, dtypeOf(*src), src->strides[0], src->strides[1]};
+  const Scales scales{scale->data, dtypeOf(*scale), 1};
+  const Scales shifts = shift ? Scales{shift->data, dtypeOf(*shift), 1} : Scales{nullptr, DType::float32, 0};
+  return gemmBits(out->shape[0], out->shape[1], src->shape[1], left, {weight->data, dtypeOf(*weight), bits, groupSize}, scales, shifts,
+                  floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
+}
+
+Status linearBitsInt8(Queue* queue, const View* src, const View* srcScale, const View* weight, const View* scale, const View* shift,
+                      const View* bias, const View* out, int32_t bits, int64_t groupSize) {
+  const int64_t m = src->shape[0], k = src->shape[1];
+  View rows = *src;
+  if (rows.strides[1] != 1 && k > 1) {
+    // The GEMM reads whole rows.
+    thread_local ThreadBuffer buffer;
+    rows.data = buffer.get(m * k);
+    if (!rows.data) return Status::outOfMemory;
+    rows.strides[0] = k;
+    rows.strides[1] = 1;
+    copy(queue, src, &rows);
+  }
+  return gemmBitsInt8(m, out->shape[1], k, static_cast<const int8_t*>(rows.data), rows.strides[0], scalesOf(*srcScale),
+                      {weight->data, dtypeOf(*weight), bits, groupSize}, {scale->data, dtypeOf(*scale), 1},
+                      {shift->data, dtypeOf(*shift), 1}, floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
+}
+
+Status packWeightBits(Queue*, const View* src, const View* out, int32_t bits, int64_t groupSize) {
+  packBitsWeight(out->shape[0], out->shape[1], {nullptr, dtypeOf(*src), bits, groupSize}, static_cast<const uint8_t*>(src->data),
+                 static_cast<uint8_t*>(out->data));
+  return Status::ok;
+}
+
+Status unpackWeightBits(Queue*, const View* src, const View* out, int32_t bits, int64_t groupSize) {
+  unpackBitsWeight(src->shape[0], src->shape[1], {nullptr, dtypeOf(*src), bits, groupSize}, static_cast<const uint8_t*>(src->data),
+                   static_cast<uint8_t*>(out->data));
+  return Status::ok;
+}
+
 }  // namespace quanto::cpu

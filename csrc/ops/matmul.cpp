@@ -158,9 +158,104 @@ Tensor packWeight(const Tensor& src) {
 
 Tensor unpackWeight(const Tensor& src) {
   if (!src.packed()) return src;
+  requireDType("unpackWeight", "weight", src, DType::int8);
   if (src.ndim() == 4) return unpackConvWeight(src);
   const Tensor dst = empty(src.shape(), DType::int8, src.device());
   launch<&Backend::unpackWeight>("unpackWeight", bytesCost(2 * dst.bytes()), in(src), out(dst));
+  return dst;
+}
+
+namespace {
+
+// Of a weight for linearBits: bits, dtype and groups that fit together.
+void requireBits(const char* op, DType dtype, int64_t columns, int64_t bits, int64_t groupSize) {
+  const bool float8 = isReal(dtype) && sizeOf(dtype) == 1;
+  if (!(float8 ? bits == 8 : dtype == DType::uint8 && (bits == 2 || bits == 4)))
+    fail(ErrorCode::DTYPE_MISMATCH, "[", op, "] expected uint8 codes of 2 or 4 bits, or float8 codes of 8, but got ", info(dtype).name,
+         " of ", bits);
+  if (groupSize <= 0 || columns % groupSize != 0)
+    fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected a group size that divides ", columns, " but got ", groupSize);
+}
+
+size_t bitsBytes(const char* op, const Device& device, const Shape& shape, DType dtype, int64_t bits, int64_t groupSize) {
+  if (!device.backend.packedBitsBytes) detail::failMissingSlot(op, device);
+  return device.backend.packedBitsBytes(shape[0], shape[1], static_cast<int32_t>(dtype), static_cast<int32_t>(bits), groupSize);
+}
+
+// A packed weight is opaque: its size in memory is what shows that it was packed with these bits and groups.
+void requirePackedBits(const char* op, const Tensor& weight, int64_t bits, int64_t groupSize) {
+  if (!weight.packed() || weight.dtype() == DType::int8)
+    fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected a weight from packWeightBits but got another tensor");
+  requireBits(op, weight.dtype(), weight.dim(1), bits, groupSize);
+  const size_t bytes = bitsBytes(op, weight.device(), weight.shape(), weight.dtype(), bits, groupSize);
+  if (static_cast<size_t>(weight.storage()->bytes()) != bytes)
+    fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected a weight packed with ", bits, " bits in groups of ", groupSize, ", of ", bytes,
+         " bytes, but got ", weight.storage()->bytes());
+}
+
+// One number a group as [N, groups].
+Tensor groupScales(const char* op, const Tensor& scale, int64_t n, int64_t groups) {
+  requireReal(op, "scale", scale);
+  if (scale.numel() != 1 && scale.numel() != n * groups)
+    fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one scale or ", n * groups, " but got shape ", scale.shape().str());
+  if (scale.numel() == n * groups) return contiguous(reshape(scale, {n, groups}));
+  return contiguous(broadcastTo(reshape(scale, {1, 1}), {n, groups}));
+}
+
+Shape bitsFileShape(const Shape& shape, int64_t bits, int64_t groupSize) {
+  if (bits == 8) return shape;
+  const int64_t together = 8 / bits, rows = shape[0] * (shape[1] / groupSize);
+  return {(rows + together - 1) / together, groupSize};
+}
+
+}  // namespace
+
+Tensor linearBits(const Tensor& src, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& shift,
+                  const std::optional<Tensor>& bias, int64_t bits, int64_t groupSize) {
+  requireReal("linearBits", "input", src);
+  requirePackedBits("linearBits", weight, bits, groupSize);
+  const LinearShape shape = linearShape("linearBits", src, weight, bias, src.dtype());
+  const int64_t groups = shape.k / groupSize;
+  const Tensor shifts = shift ? groupScales("linearBits", *shift, shape.n, groups) : Tensor();
+  launch<&Backend::linearBits>("linearBits", linearCost(shape, weight.storage()->bytes()), in(shape.src), in(weight),
+                               in(groupScales("linearBits", scale, shape.n, groups)), in(shifts), in(optionalOperand(bias, src.dtype())),
+                               out(reshape(shape.dst, {shape.m, shape.n})), static_cast<int32_t>(bits), groupSize);
+  return shape.dst;
+}
+
+Tensor linearBitsInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weight, const Tensor& scale, const Tensor& shift,
+                      const std::optional<Tensor>& bias, int64_t bits, int64_t groupSize) {
+  requireDType("linearBitsInt8", "input codes", src, DType::int8);
+  requireReal("linearBitsInt8", "input scale", srcScale);
+  requireDType("linearBitsInt8", "weight", weight, DType::uint8);
+  requirePackedBits("linearBitsInt8", weight, bits, groupSize);
+  const LinearShape shape = linearShape("linearBitsInt8", src, weight, bias, scale.dtype());
+  const int64_t groups = shape.k / groupSize;
+  launch<&Backend::linearBitsInt8>(
+      "linearBitsInt8", linearCost(shape, weight.storage()->bytes()) / 4, in(shape.src), in(flatScale("linearBitsInt8", srcScale, shape.m)),
+      in(weight), in(groupScales("linearBitsInt8", scale, shape.n, groups)), in(groupScales("linearBitsInt8", shift, shape.n, groups)),
+      in(optionalOperand(bias, scale.dtype())), out(reshape(shape.dst, {shape.m, shape.n})), static_cast<int32_t>(bits), groupSize);
+  return shape.dst;
+}
+
+Tensor packWeightBits(const Tensor& src, int64_t rows, int64_t columns, int64_t bits, int64_t groupSize) {
+  requireStrided("packWeightBits", src);
+  const Shape shape{rows, columns};
+  checkSize("packWeightBits", shape);
+  requireBits("packWeightBits", src.dtype(), columns, bits, groupSize);
+  requireShape("packWeightBits", "codes", src, bitsFileShape(shape, bits, groupSize));
+  if (!src.device().backend.packedBitsBytes) return src;
+  const auto bytes = static_cast<int64_t>(bitsBytes("packWeightBits", src.device(), shape, src.dtype(), bits, groupSize));
+  const Tensor dst = empty({bytes}, DType::uint8, src.device()).asPacked(shape, src.dtype());
+  launch<&Backend::packWeightBits>("packWeightBits", mathCost(rows * columns), in(contiguous(src)), out(dst), static_cast<int32_t>(bits),
+                                   groupSize);
+  return dst;
+}
+
+Tensor unpackWeightBits(const Tensor& src, int64_t bits, int64_t groupSize) {
+  requirePackedBits("unpackWeightBits", src, bits, groupSize);
+  const Tensor dst = empty(bitsFileShape(src.shape(), bits, groupSize), src.dtype(), src.device());
+  launch<&Backend::unpackWeightBits>("unpackWeightBits", mathCost(src.numel()), in(src), out(dst), static_cast<int32_t>(bits), groupSize);
   return dst;
 }
 

@@ -203,7 +203,7 @@ Tensor clone(const Tensor& src) {
   if (src.packed()) {
     // Packed bytes are copied as they are; only their count is known here.
     const Tensor bytes = Tensor(src.storage(), {src.storage()->bytes()}, DType::uint8);
-    return clone(bytes).asPacked(src.shape());
+    return clone(bytes).asPacked(src.shape(), src.dtype());
   }
   const Tensor dst = emptyLike(src);
   launch<&Backend::copy>("clone", bytesCost(2 * dst.bytes()), in(src), out(dst));

@@ -105,6 +105,10 @@ export const kernels = [
   'linearInt8',
   'packWeight',
   'unpackWeight',
+  'linearBits',
+  'linearBitsInt8',
+  'packWeightBits',
+  'unpackWeightBits',
   'gather',
   'scatterAdd',
   'indexSelect',
@@ -135,6 +139,10 @@ export const kernels = [
   'adaptiveAvgPool2dBackward',
   'quantize',
   'dequantize',
+  'quantizeAffine',
+  'dequantizeAffine',
+  'packBits',
+  'unpackBits',
   'sgd',
   'adam',
   'adadelta',
@@ -164,6 +172,27 @@ export interface Native {
   ) => NativeTensor;
   readonly packWeight: (src: NativeTensor) => NativeTensor;
   readonly unpackWeight: (src: NativeTensor) => NativeTensor;
+  readonly linearBits: (
+    src: NativeTensor,
+    weight: NativeTensor,
+    scale: NativeTensor,
+    shift: NativeTensor | null,
+    bias: NativeTensor | null,
+    bits: number,
+    groupSize: number,
+  ) => NativeTensor;
+  readonly linearBitsInt8: (
+    src: NativeTensor,
+    srcScale: NativeTensor,
+    weight: NativeTensor,
+    scale: NativeTensor,
+    shift: NativeTensor,
+    bias: NativeTensor | null,
+    bits: number,
+    groupSize: number,
+  ) => NativeTensor;
+  readonly packWeightBits: (src: NativeTensor, rows: number, columns: number, bits: number, groupSize: number) => NativeTensor;
+  readonly unpackWeightBits: (src: NativeTensor, bits: number, groupSize: number) => NativeTensor;
   readonly reshape: (src: NativeTensor, shape: readonly number[]) => NativeTensor;
   readonly view: (src: NativeTensor, shape: readonly number[]) => NativeTensor;
   readonly permute: (src: NativeTensor, axes: readonly number[]) => NativeTensor;
@@ -306,6 +335,10 @@ export interface Native {
   readonly adaptiveAvgPool2dBackward: (dout: NativeTensor, srcShape: readonly number[]) => NativeTensor;
   readonly quantize: (src: NativeTensor, scale: NativeTensor, dtype: DTypeCode) => NativeTensor;
   readonly dequantize: (codes: NativeTensor, scale: NativeTensor) => NativeTensor;
+  readonly quantizeAffine: (src: NativeTensor, scale: NativeTensor, shift: NativeTensor, bits: number) => NativeTensor;
+  readonly dequantizeAffine: (codes: NativeTensor, scale: NativeTensor, shift: NativeTensor) => NativeTensor;
+  readonly packBits: (codes: NativeTensor, bits: number) => NativeTensor;
+  readonly unpackBits: (packed: NativeTensor, rows: number, bits: number) => NativeTensor;
   readonly absmaxScale: (src: NativeTensor, axes: readonly number[], qmax: number) => NativeTensor;
   readonly sgdStep: (
     parameter: NativeTensor,

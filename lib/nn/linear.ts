@@ -1,8 +1,11 @@
+import { div } from '../ops/binary';
+import { full } from '../ops/creation';
 import { linear } from '../ops/matmul';
-import type { Tensor } from '../tensor/tensor';
+import { buffer, type Tensor } from '../tensor/tensor';
 
 import { type LayerOptions, requireLayerDType, requireSizes, uniformParameter } from './layer';
 import { Module } from './module';
+import type { LoadReport, StateDict } from './state-dict';
 
 /**
  * y = x W^T + b: [..., inFeatures] -> [..., outFeatures]. Weight [outFeatures, inFeatures] and bias [outFeatures] start uniform in
@@ -13,6 +16,8 @@ export class Linear extends Module {
   readonly outFeatures: number;
   weight: Tensor;
   bias: Tensor | null;
+  /** What the input is divided by, [inFeatures], where `smooth` could not fold it into the layer before. */
+  smoothing: Tensor | null = null;
 
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
     super();
@@ -26,7 +31,17 @@ export class Linear extends Module {
   }
 
   forward(src: Tensor): Tensor {
-    return linear(src, this.weight, this.bias);
+    return linear(this.smoothing ? div(src, this.smoothing) : src, this.weight, this.bias);
+  }
+
+  protected override loadFromStateDict(prefix: string, sd: StateDict, report: LoadReport): void {
+    const key = `${prefix}smoothing`;
+    if (!this.smoothing && report.has(key)) {
+      const smoothing = buffer(full([this.inFeatures], 1, { dtype: sd[key].dtype, device: this.bias?.device }));
+      report.load(key, smoothing);
+      report.whenComplete(() => (this.smoothing = smoothing));
+    }
+    super.loadFromStateDict(prefix, sd, report);
   }
 
   protected override extraRepr(): string {

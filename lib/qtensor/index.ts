@@ -2,6 +2,18 @@
 import './rules';
 
 export { fallbacks } from './fallbacks';
+export { moduleGroupSize } from './grouping';
+export {
+  type AffineOptimizer,
+  HqqOptimizer,
+  type HqqOptimizerOptions,
+  MaxOptimizer,
+  type MaxOptimizerOptions,
+  type ScaleAndShift,
+  type ScaleOptimizer,
+  type WeightOptimizer,
+} from './optimizers';
+export { type BitsLayout, QBitsTensor } from './qbits';
 export { partKeys, type Producer, type QAxis, QBytesTensor, QTensor } from './qtensor';
 export * from './qtype';
 export {
@@ -11,10 +23,11 @@ export {
   packCodes,
   packForGemm,
   quantizeActivation,
+  quantizeTokens,
   quantizeWeight,
-  requireAvailable,
+  requireActivationType,
+  requireFitting,
   type QuantizeWeightOptions,
-  type ScaleOptimizer,
 } from './quantizers';
 export { convolveIntegers, fusedLinear, isInt8Weight, quantizedOps } from './rules';
 export { loadQTensor, saveQTensor } from './state';

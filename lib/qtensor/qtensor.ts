@@ -1,6 +1,7 @@
 import { native, type NativeTensor } from '../native';
+import * as raw from '../ops/raw';
 import { type Device, deviceCode } from '../tensor/device';
-import { type DType, isDType, type TypedArray } from '../tensor/dtype';
+import { type DType, isDType, isReal, type TypedArray } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
 import { apply, type Op } from '../tensor/op';
 import { keep } from '../tensor/scope';
@@ -9,8 +10,11 @@ import { Tensor, type TensorRole } from '../tensor/tensor';
 import { countFallback } from './fallbacks';
 import type { QType } from './qtype';
 
-/** Which dim of the values has a scale of its own: the first, the last, or none (one scale for all). */
-export type QAxis = 0 | -1 | null;
+/**
+ * What has a scale of its own: each index of the first or of the last dim, each token (every vector along the last dim), or null: one
+ * scale for all.
+ */
+export type QAxis = 0 | -1 | 'token' | null;
 
 /** A module whose output a calibration may keep quantized, if whoever consumes it takes integers. */
 export interface Producer {
@@ -23,10 +27,12 @@ export interface QTensorParts {
   codes: Tensor;
   /** Floats, one or one for each index along `axis`, in a shape that broadcasts to the values. */
   scale: Tensor;
+  /** For less than 8 bits: what is taken off the values, floats or integers, in the shape of the scale. */
+  shift?: Tensor;
 }
 
 /** State-dict names of the parts. */
-export const partKeys: Readonly<Record<keyof QTensorParts, string>> = { codes: '_data', scale: '_scale' };
+export const partKeys: Readonly<Record<keyof QTensorParts, string>> = { codes: '_data', scale: '_scale', shift: '_shift' };
 
 /**
  * A tensor of low-precision codes with a scale: value = scale * code. `dtype` is the scale's, and `data()` gives the values.
@@ -49,17 +55,40 @@ export abstract class QTensor extends Tensor {
   /** The same kind of tensor from other parts. */
   protected abstract rebuild(parts: QTensorParts, axis: QAxis): this;
 
-  /** Scale and codes are mapped one by one into a tensor of the same kind; the module that made them stays known. */
+  /** The parts are mapped one by one into a tensor of the same kind; the module that made them stays known. */
   mapParts(map: (part: Tensor, name: keyof QTensorParts) => Tensor, axis: QAxis = this.axis): this {
-    const mapped = this.rebuild({ codes: map(this.stored.codes, 'codes'), scale: map(this.stored.scale, 'scale') }, axis);
+    const { codes, scale, shift } = this.stored;
+    const parts = { codes: map(codes, 'codes'), scale: map(scale, 'scale') };
+    const mapped = this.rebuild(shift ? { ...parts, shift: map(shift, 'shift') } : parts, axis);
     mapped.producer = this.producer;
     return mapped;
   }
 
   /** The codes in row-major layout; unpacked here if they are stored packed. */
-  get codes(): Tensor {
+  abstract get codes(): Tensor;
+
+  /** @internal Whether the codes have a form that a GEMM streams. */
+  abstract get packsForGemm(): boolean;
+
+  /** @internal Codes as files have them, packed for the device's GEMM. */
+  abstract packCodes(codes: Tensor): Tensor;
+
+  /** @internal A float input times this weight [out, in], or null where there is no kernel for it. */
+  abstract product(src: Tensor, bias: Tensor | undefined): Tensor | null;
+
+  /** @internal The same of an int8 input with one scale, or one for each token. */
+  abstract integerProduct(src: QBytesTensor, bias: Tensor | undefined): Tensor | null;
+
+  /** @internal The codes packed for the device's GEMM, or null where they have no such form. */
+  gemmCodes(): Tensor | null {
     const { codes } = this.stored;
-    return native.isPacked(codes.native) ? Tensor.fromNative(native.unpackWeight(codes.native)) : codes;
+    if (native.isPacked(codes.native)) return codes.share();
+    return this.packsForGemm ? this.packCodes(this.savedCodes) : null;
+  }
+
+  /** @internal The codes as files have them: never packed for a GEMM. */
+  get savedCodes(): Tensor {
+    return this.codes;
   }
 
   get scale(): Tensor {
@@ -93,7 +122,7 @@ export abstract class QTensor extends Tensor {
   }
 
   override parts(): readonly Tensor[] {
-    return [this.stored.codes, this.stored.scale];
+    return Object.values(this.stored as Required<QTensorParts>);
   }
 
   override share(): this {
@@ -110,14 +139,17 @@ export abstract class QTensor extends Tensor {
     return this.mapParts((part) => (taken.has(native.storageOf(part.native)) ? part.copy() : part.share()));
   }
 
-  /** Only the scale has a floating-point dtype to change; codes move to devices, in the packed form of the new one where they were packed. */
+  /** Scales and float shifts have a dtype to change; codes move to devices, in the packed form of the new one where they were packed. */
   override converted(target: Device | DType): this {
-    if (isDType(target)) return this.mapParts((part, name) => (name === 'scale' ? part.converted(target) : part.share()));
+    if (isDType(target)) {
+      const follows = (part: Tensor, name: keyof QTensorParts) => name !== 'codes' && isReal(part.dtype);
+      return this.mapParts((part, name) => (follows(part, name) ? part.converted(target) : part.share()));
+    }
     if (deviceCode(target) === deviceCode(this.device)) return this.share();
     const packed = native.isPacked(this.stored.codes.native);
     return this.mapParts((part, name) => {
-      const moved = (name === 'codes' ? this.codes : part).converted(target);
-      return packed && name === 'codes' ? Tensor.fromNative(native.packWeight(moved.native)) : moved;
+      const moved = (name === 'codes' ? this.savedCodes : part).converted(target);
+      return packed && name === 'codes' ? this.packCodes(moved) : moved;
     });
   }
 
@@ -127,8 +159,8 @@ export abstract class QTensor extends Tensor {
     }
     const before = this.stored;
     this.stored = other.share().stored;
-    for (const part of Object.values(this.stored)) keep(part);
-    for (const part of Object.values(before)) part.dispose();
+    for (const part of this.parts()) keep(part);
+    for (const part of Object.values(before as Required<QTensorParts>)) part.dispose();
   }
 
   override toString(): string {
@@ -186,5 +218,45 @@ export const dequantizeOp: Op = {
 export class QBytesTensor extends QTensor {
   protected override rebuild(parts: QTensorParts, axis: QAxis): this {
     return new QBytesTensor(this.qtype, axis, parts) as this;
+  }
+
+  override get codes(): Tensor {
+    const { codes } = this.stored;
+    if (!native.isPacked(codes.native)) return codes;
+    const { isFloatingPoint, bits } = this.qtype;
+    return Tensor.fromNative(
+      isFloatingPoint ? native.unpackWeightBits(codes.native, bits, codes.shape[1]) : native.unpackWeight(codes.native),
+    );
+  }
+
+  override get packsForGemm(): boolean {
+    const ranks = this.qtype.isFloatingPoint ? [2] : [2, 4];
+    return ranks.includes(this.ndim) && this.axis !== -1;
+  }
+
+  override packCodes(codes: Tensor): Tensor {
+    if (!this.qtype.isFloatingPoint) return Tensor.fromNative(native.packWeight(raw.contiguous(codes).native));
+    const [rows, columns] = codes.shape;
+    return Tensor.fromNative(native.packWeightBits(codes.native, rows, columns, this.qtype.bits, columns));
+  }
+
+  override product(src: Tensor, bias: Tensor | undefined): Tensor | null {
+    // Float sums depend on the order of the codes, so row-major ones are packed here: freezing a layer changes no bit of its output.
+    using codes = this.gemmCodes();
+    if (!codes) return null;
+    const biasHandle = bias?.native ?? null;
+    if (!this.qtype.isFloatingPoint) {
+      return Tensor.fromNative(native.linearWeightOnly(src.native, codes.native, this.scale.native, biasHandle));
+    }
+    if (!native.isPacked(codes.native)) return null;
+    const { bits } = this.qtype;
+    return Tensor.fromNative(native.linearBits(src.native, codes.native, this.scale.native, null, biasHandle, bits, codes.shape[1]));
+  }
+
+  override integerProduct(src: QBytesTensor, bias: Tensor | undefined): Tensor | null {
+    if (this.qtype.isFloatingPoint || this.axis === -1) return null;
+    const { codes, scale } = this.stored;
+    const [input, inputScale] = [src.stored.codes.native, src.scale.native];
+    return Tensor.fromNative(native.linearInt8(input, inputScale, codes.native, scale.native, bias?.native ?? null, null, 0));
   }
 }

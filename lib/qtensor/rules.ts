@@ -9,7 +9,7 @@ import { type AnyOp, type Op, type Result, setQuantizedDispatch } from '../tenso
 import { Tensor } from '../tensor/tensor';
 
 import { countFallback } from './fallbacks';
-import { QBytesTensor, QTensor } from './qtensor';
+import { QBytesTensor, QTensor, type QTensorParts } from './qtensor';
 import { isScaleDType, sameScale } from './scale';
 
 /** One call of an op with a quantized operand. */
@@ -24,6 +24,11 @@ interface Call {
 /** The result, or null: the rule does not cover these operands. */
 type Rule = (call: Call) => Tensor | null;
 
+/** An activation with a scale for all or for each token. */
+function tokens(tensor: Tensor): QBytesTensor | null {
+  return tensor instanceof QBytesTensor && (tensor.axis === null || tensor.axis === 'token') ? tensor : null;
+}
+
 /** A per-tensor quantized tensor: what activations are. */
 function activation(tensor: Tensor | undefined): QBytesTensor | null {
   return tensor instanceof QBytesTensor && tensor.axis === null ? tensor : null;
@@ -34,7 +39,7 @@ function isInt8(tensor: QTensor): boolean {
 }
 
 /** The same codes under another scale, or other codes under the same. */
-function derive(from: QBytesTensor, parts: { codes?: Tensor; scale?: Tensor }): QBytesTensor {
+function derive(from: QBytesTensor, parts: Partial<QTensorParts>): QBytesTensor {
   return from.mapParts((part, name) => parts[name] ?? part.share());
 }
 
@@ -58,7 +63,7 @@ const integerDataOnly: Rule = (call) => {
 /** A transposed weight keeps its scales along the other axis. */
 const transposed: Rule = (call) => {
   const [src] = call.inputs;
-  if (!(src instanceof QBytesTensor) || src.axis === null || src.ndim !== 2) return dataOnly(call);
+  if (!(src instanceof QBytesTensor) || src.axis === null || src.axis === 'token' || src.ndim !== 2) return dataOnly(call);
   const scale = call.run([src.scale]);
   // transpose(0, 0) changes nothing.
   const along = scale.shape[0] === src.scale.shape[0] ? src.axis : src.axis === 0 ? -1 : 0;
@@ -158,39 +163,44 @@ export function isInt8Weight(weight: Tensor): weight is QBytesTensor {
 }
 
 /**
- * @internal A linear layer of integers in one native call, with the bits of the separate ops: the input is quantized with `inputScale` (a
- * quantized one comes as it is), and the result with `outputScale` where that is given. Null: these operands need the separate ops.
+ * @internal A linear layer of integers in one native call, with the bits of the separate ops: the input is quantized with `inputScale` ('token' is
+ * one for each token; a quantized one comes as it is), and the result with `outputScale` where that is given. Null: these operands need the separate ops.
  */
 export function fusedLinear(
   input: Tensor,
   weight: Tensor,
   bias: Tensor | null,
-  { inputScale, outputScale }: { inputScale: Tensor | null; outputScale: Tensor | null },
+  { inputScale, outputScale }: { inputScale: Tensor | 'token' | null; outputScale: Tensor | null },
 ): Tensor | null {
   if (!isInt8Weight(weight) || bias?.isQuantized) return null;
   const quantized = activation(input);
   if (input.isQuantized ? !quantized || !isInt8(quantized) : !inputScale || !isScaleDType(input.dtype)) return null;
   const { codes, scale } = weight.stored;
-  const [src, srcScale] = quantized ? [quantized.codes, quantized.scale] : [input, inputScale as Tensor];
+  const given = inputScale === 'token' ? null : inputScale;
+  const [src, srcScale] = quantized ? [quantized.codes, quantized.scale] : [input, given];
   const result = Tensor.fromNative(
-    native.linearInt8(src.native, srcScale.native, codes.native, scale.native, bias?.native ?? null, outputScale?.native ?? null, 0),
+    native.linearInt8(
+      src.native,
+      srcScale?.native ?? null,
+      codes.native,
+      scale.native,
+      bias?.native ?? null,
+      outputScale?.native ?? null,
+      0,
+    ),
   );
   return outputScale ? new QBytesTensor(weight.qtype, null, { codes: result, scale: outputScale.share() }) : result;
 }
 
-/** Linear layers: integers on both sides, or an int8 weight under float activations. */
+/** Linear layers: integers on both sides, or a weight of few bits under float activations. */
 const quantizedLinear: Rule = ({ inputs }) => {
   const [src, weight, bias] = inputs as readonly [Tensor, Tensor, Tensor | undefined];
-  if (src instanceof QTensor) {
-    const product = fusedLinear(src, weight, bias ?? null, { inputScale: null, outputScale: null });
-    if (product) consume(src);
-    return product;
-  }
-  if (!isInt8Weight(weight) || bias?.isQuantized) return null;
-  const { codes, scale } = weight.stored;
-  // Float sums depend on the order of the codes, so row-major ones are packed here: freezing a layer changes no bit of its output.
-  using packed = Tensor.fromNative(native.packWeight(codes.native));
-  return Tensor.fromNative(native.linearWeightOnly(src.native, packed.native, scale.native, bias?.native ?? null));
+  if (!(weight instanceof QTensor) || bias?.isQuantized) return null;
+  if (!(src instanceof QTensor)) return weight.product(src, bias);
+  const quantized = tokens(src);
+  const product = quantized && isInt8(quantized) ? weight.integerProduct(quantized, bias) : null;
+  if (quantized && product) consume(quantized);
+  return product;
 };
 
 /** What a convolution of integers needs to know beside its operands. */

@@ -19,7 +19,8 @@ export function freeze(model: AnyModule): void {
     const { calibrated } = module;
     // A file does not tell an output that was never calibrated from one that stays in float.
     const isKnown = module.quantizesInput ? calibrated.input : calibrated.output || wasFrozen || !module.frozen;
-    if (module.quantization.activations && !isKnown) uncalibrated.push(name === '' ? module.constructor.name : name);
+    const { activations, activationScale } = module.quantization;
+    if (activations && activationScale !== 'dynamic' && !isKnown) uncalibrated.push(name === '' ? module.constructor.name : name);
   }
   if (uncalibrated.length === 0) return;
   process.emitWarning(

@@ -14,6 +14,8 @@ export { calibration, type OpenCalibration } from './calibrate';
 export type { CalibrationOptions } from './calibration-scope';
 export { loadQuantized, requantize, saveQuantized } from './checkpoint';
 export { freeze } from './freeze';
+export { type Observer, type ObserverName, observers, percentileObserver } from './observers';
+export { smooth, type Smoothed, type SmoothOptions } from './smooth';
 export { quantizationMap, type QuantizationMap } from './map';
 export { isQModule, QModule, type QuantizationConfig, type QuantizedModule } from './qmodule';
 export { quantize, type QuantizeOptions } from './quantize';

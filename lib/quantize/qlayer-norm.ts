@@ -6,9 +6,9 @@ import { QModule, type QuantizationConfig } from './qmodule';
 
 /** A layer norm whose output is quantized; its weights stay in float. */
 export class QLayerNorm extends QModule(LayerNorm) {
-  /** Without quantized activations there is nothing to do. */
+  /** Without quantized outputs there is nothing to do. */
   static override configure(config: QuantizationConfig): QuantizationConfig | null {
-    return config.activations ? { ...config, weights: null } : null;
+    return config.activations && config.activationScale !== 'dynamic' ? { ...config, weights: null } : null;
   }
 
   override get operation(): string {

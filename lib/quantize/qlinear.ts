@@ -32,6 +32,8 @@ export class QLinear extends QModule(Linear) {
   private usedWeight(): Tensor {
     const { weight, quantization } = this;
     if (!quantization.weights || weight instanceof QTensor || (isGradEnabled() && weight.requiresGrad)) return this.qweight;
+    // Factors that follow a calibration change the weight without a write to it.
+    if (quantization.smoothing !== undefined) return this.qweight;
     return cachedWeight(weight, quantization, () => this.qweight as QTensor);
   }
 
@@ -39,14 +41,17 @@ export class QLinear extends QModule(Linear) {
   private fused(input: Tensor): Tensor | null {
     const { calibrated, outputQuantized, quantization } = this;
     const { activations } = quantization;
+    const dynamic = quantization.activationScale === 'dynamic';
     // A subclass may compute something else, and a calibration looks at what lies between.
-    if (this.compute !== QLinear.prototype.compute || calibrations.current || activations?.dtype !== 'int8' || !calibrated.input)
-      return null;
+    if (this.compute !== QLinear.prototype.compute || calibrations.current || activations?.dtype !== 'int8') return null;
+    if (!dynamic && !calibrated.input) return null;
     if (isGradEnabled() && [input, this.weight, this.bias].some((tensor) => tensor?.requiresGrad)) return null;
     if (input instanceof QTensor && input.qtype !== activations) return null;
     const weight = this.usedWeight();
-    const inputScale = input.isQuantized ? null : scaleFor(input, this.input_scale);
+    const src = this.smoothInput(input);
+    if (dynamic) return fusedLinear(src, weight, this.bias, { inputScale: src.isQuantized ? null : 'token', outputScale: null });
+    const inputScale = src.isQuantized ? null : scaleFor(src, this.input_scale);
     const outputScale = calibrated.output && outputQuantized ? scaleFor(weight, this.output_scale) : null;
-    return fusedLinear(input, weight, this.bias, { inputScale, outputScale });
+    return fusedLinear(src, weight, this.bias, { inputScale, outputScale });
   }
 }

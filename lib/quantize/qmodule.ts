@@ -1,32 +1,45 @@
 import type { AnyModule, LoadReport, Module, StateDict } from '../nn';
+import { div, mul } from '../ops/binary';
 import { full } from '../ops/creation';
 import * as raw from '../ops/raw';
 import {
-  absmaxScale,
   loadQTensor,
+  moduleGroupSize,
   packForGemm,
   type Producer,
   QTensor,
   type QType,
   quantizeActivation,
+  quantizeTokens,
   quantizeWeight,
+  type QuantizeWeightOptions,
   saveQTensor,
-  type ScaleOptimizer,
+  type WeightOptimizer,
 } from '../qtensor';
 import { QuantoError } from '../tensor/error';
 import { noGrad } from '../tensor/grad-mode';
-import { tidy } from '../tensor/scope';
+import { keep, tidy } from '../tensor/scope';
 import { asParameter, buffer, Parameter, type Tensor } from '../tensor/tensor';
 
-import { movingAverage, readScale, savedScale, scaleFor } from './activation-scale';
+import { readScale, savedScale, scaleFor } from './activation-scale';
 import { calibrations } from './calibration-scope';
+import { type Observer, observers } from './observers';
+import { channelMaxima, smoothingFactors } from './smoothing-factors';
 
 /** What the weights and activations of a module become; null leaves them in float. */
 export interface QuantizationConfig {
   readonly weights: QType | null;
   readonly activations: QType | null;
   /** What computes the scales of the weight; null for the default. */
-  readonly optimizer: ScaleOptimizer | null;
+  readonly optimizer: WeightOptimizer | null;
+  /** For weights of less than 8 bits: the size of groups where it divides an output channel; else the rule of `moduleGroupSize` holds. */
+  readonly groupSize?: number;
+  /** What scales of activations follow; the moving average of the largest magnitudes by default. */
+  readonly observer?: Observer;
+  /** 'dynamic': each token of an input has a scale of its own, computed as it passes; outputs stay in float. */
+  readonly activationScale?: 'static' | 'dynamic';
+  /** How far ranges move from the channels of an input into the weight as a calibration sees them, from 0 to 1; see `smooth`. */
+  readonly smoothing?: number;
   /** Whether convolutions quantize their inputs. */
   readonly integerConvs?: boolean;
 }
@@ -91,6 +104,9 @@ export function QModule<B extends ModuleClass>(Base: B) {
     declare calibrated: Record<Side, boolean>;
     declare outputQuantized: boolean;
     declare outputRequired: boolean;
+    declare smoothing?: Tensor | null;
+    /** The largest magnitude of each channel of the input so far, where factors follow them. */
+    declare channelMaxima?: Tensor;
 
     constructor(...args: ConstructorParameters<ModuleClass>) {
       // eslint-disable-next-line @typescript-eslint/no-unsafe-argument -- a mixin passes on whatever its base takes
@@ -111,6 +127,10 @@ export function QModule<B extends ModuleClass>(Base: B) {
 
     get sides(): Record<Side, QType | null> {
       const { quantizesInput, calibrated, outputQuantized, quantization } = this;
+      if (quantization.activationScale === 'dynamic') {
+        const takesTokens = quantizesInput && this.weight?.ndim === 2;
+        return { input: takesTokens ? quantization.activations : null, output: null };
+      }
       return {
         input: quantizesInput && calibrated.input ? quantization.activations : null,
         output: outputQuantized && calibrated.output ? quantization.activations : null,
@@ -152,14 +172,38 @@ export function QModule<B extends ModuleClass>(Base: B) {
     }
 
     get qweight(): Tensor {
-      const { weight, quantization } = this;
+      const { weight, quantization, smoothing } = this;
       if (!weight) throw new QuantoError('INVALID_ARGUMENT', `[${this.constructor.name}] this module has no weight to quantize`);
       if (!quantization.weights || weight instanceof QTensor) return weight;
-      return quantizeWeight(weight, { qtype: quantization.weights, axis: 0, optimizer: quantization.optimizer ?? undefined });
+      // The factors that `smooth` gives are in the weight already.
+      const smoothed = smoothing && quantization.smoothing !== undefined ? mul(weight, smoothing) : weight;
+      return quantizeWeight(smoothed, weightOptions(weight, quantization.weights, quantization));
     }
 
     override forward(input: Tensor): Tensor {
-      return this.quantizeOutput(this.compute(this.quantizeInput(input)));
+      return this.quantizeOutput(this.compute(this.quantizeInput(this.smoothInput(input))));
+    }
+
+    /** The input with its channels divided by factors of their own, which a calibration may move. */
+    smoothInput(input: Tensor): Tensor {
+      const { weight, quantization } = this;
+      const follows = quantization.smoothing !== undefined && this.quantizesInput && weight?.ndim === 2;
+      if (follows && !this.frozen && calibrations.current) this.moveFactors(input, weight, quantization.smoothing);
+      return this.smoothing ? div(input, this.smoothing) : input;
+    }
+
+    moveFactors(input: Tensor, weight: Tensor, alpha: number): void {
+      const [maxima, factors] = noGrad(() =>
+        tidy(() => {
+          const latest = channelMaxima(input.dequantize());
+          const largest = this.channelMaxima ? raw.binary('maximum', this.channelMaxima, latest) : latest;
+          return [largest, smoothingFactors(largest, channelMaxima(weight), alpha)];
+        }),
+      );
+      this.channelMaxima?.dispose();
+      this.channelMaxima = keep(maxima);
+      if (this.smoothing) this.smoothing.replaceBy(factors);
+      else this.smoothing = buffer(factors);
     }
 
     quantizeInput(input: Tensor): Tensor {
@@ -172,14 +216,18 @@ export function QModule<B extends ModuleClass>(Base: B) {
         );
       }
       // Recorded for every module, as in the files of the original, whether or not it quantizes its input.
+      if (this.quantization.activationScale === 'dynamic') {
+        const takesTokens = this.quantizesInput && this.weight?.ndim === 2;
+        return takesTokens && !(input instanceof QTensor) ? quantizeTokens(input, { qtype: activations }) : input;
+      }
       this.observe('input', input, activations);
       if (!this.quantizesInput || input instanceof QTensor || !this.calibrated.input) return input;
       return quantizeActivation(input, { qtype: activations, scale: scaleFor(input, this.input_scale) });
     }
 
     quantizeOutput(output: Tensor): Tensor {
-      const { activations } = this.quantization;
-      if (!activations) return output;
+      const { activations, activationScale } = this.quantization;
+      if (!activations || activationScale === 'dynamic') return output;
       this.observe('output', output, activations);
       if (!this.calibrated.output || !this.outputQuantized || output instanceof QTensor) return output;
       const quantized = quantizeActivation(output, { qtype: activations, scale: scaleFor(output, this.output_scale) });
@@ -202,9 +250,10 @@ export function QModule<B extends ModuleClass>(Base: B) {
         tidy(() => {
           // The scale of a quantized activation is adopted: it is exact, and requantizing would only lose.
           const adopted = activation instanceof QTensor && activation.axis === null;
-          const latest = adopted ? activation.scale : absmaxScale(activation.dequantize(), { qtype });
+          const observer = this.quantization.observer ?? observers.movingAverage;
+          const latest = adopted ? activation.scale : observer.measure(activation.dequantize(), qtype);
           const moves = !adopted && this.calibrated[side];
-          scale.replaceBy(raw.cast(moves ? movingAverage(scale, latest, calibration.options.momentum) : latest, scale.dtype));
+          scale.replaceBy(raw.cast(moves ? observer.fold(scale, latest, calibration.options.momentum) : latest, scale.dtype));
         }),
       );
       this.calibrated[side] = true;
@@ -225,8 +274,8 @@ export function QModule<B extends ModuleClass>(Base: B) {
       const { weight, quantization } = this;
       if (!quantization.weights || !weight || this.frozen) return;
       const twin = frozen.get(weight);
-      const same = twin?.quantization.weights === quantization.weights && twin.quantization.optimizer === quantization.optimizer;
-      if (twin && same) {
+      const same = twin && sameWeights(twin.quantization, quantization);
+      if (same) {
         this.weight = twin.qweight;
       } else {
         frozen.set(weight, this);
@@ -295,6 +344,18 @@ export function QModule<B extends ModuleClass>(Base: B) {
   }
   quantizedPrototypes.add(Quantized.prototype);
   return Quantized;
+}
+
+/** How the weight of a module is quantized. */
+function weightOptions(weight: Tensor, qtype: QType, { optimizer, groupSize }: QuantizationConfig): QuantizeWeightOptions {
+  const options = { qtype, axis: 0, optimizer: optimizer ?? undefined };
+  if (qtype.bits === 8) return options;
+  return { ...options, groupSize: moduleGroupSize(weight.numel / weight.shape[0], groupSize) ?? undefined };
+}
+
+/** Whether two configs quantize one weight alike. */
+function sameWeights(a: QuantizationConfig, b: QuantizationConfig): boolean {
+  return a.weights === b.weights && a.optimizer === b.optimizer && a.groupSize === b.groupSize;
 }
 
 /** Runs a function while a module has another weight. */

@@ -1,8 +1,9 @@
 import type { AnyModule } from '../nn';
-import { QType, requireAvailable, type ScaleOptimizer, toQType } from '../qtensor';
+import { QType, requireActivationType, requireFitting, toQType, type WeightOptimizer } from '../qtensor';
 import { QuantoError } from '../tensor/error';
 
 import type { QuantizationMap } from './map';
+import { type Observer, type ObserverName, toObserver } from './observers';
 import { nameFilter } from './patterns';
 import type { QuantizationConfig } from './qmodule';
 import { quantizedForm } from './registry';
@@ -17,8 +18,22 @@ export interface QuantizeOptions {
    * Default false: Quanto's convolutions compute in float, on inputs as they come. Ignored where `weights` is a map, which says it itself.
    */
   integerConvs?: boolean;
-  /** What computes the scales of weights; the largest magnitude by default. */
-  optimizer?: ScaleOptimizer;
+  /** What computes the scales of weights: by default the largest magnitude, or for less than 8 bits the range. */
+  optimizer?: WeightOptimizer;
+  /** Of weights of less than 8 bits: so many values share a scale, where it divides those of an output channel. Default: Quanto's rule. */
+  groupSize?: number;
+  /** What the scales of activations follow in a calibration: an observer or its name. Default 'movingAverage'. */
+  observer?: Observer | ObserverName;
+  /**
+   * 'dynamic': the inputs of linear layers have a scale for each token, computed as they pass; no calibration is needed, and outputs stay in
+   * float. Default 'static'.
+   */
+  activationScale?: 'static' | 'dynamic';
+  /**
+   * 'dynamic': in a calibration, factors for the channels of a linear layer's input follow the largest magnitudes that came so far, and
+   * move ranges from the input into the weight until the model is frozen; `{ alpha }` says how far, 0.5 by default. See `smooth`.
+   */
+  smoothing?: 'dynamic' | { alpha: number };
   /** Names of the modules to quantize, with `*`, `?` and `[...]`; all by default. */
   include?: string | readonly string[];
   /** Names of the modules to leave. */
@@ -30,8 +45,12 @@ export interface QuantizeOptions {
 /** 'none' in files and null in options both mean float. */
 function optionalQType(value: QType | string | null | undefined): QType | null {
   if (value === undefined || value === null || value === 'none') return null;
-  const qtype = toQType(value);
-  requireAvailable('quantize', qtype);
+  return toQType(value);
+}
+
+function activationType(value: QType | string | null | undefined): QType | null {
+  const qtype = optionalQType(value);
+  if (qtype) requireActivationType('quantize', qtype);
   return qtype;
 }
 
@@ -39,19 +58,46 @@ function isMap(weights: QuantizeOptions['weights']): weights is QuantizationMap 
   return typeof weights === 'object' && weights !== null && !(weights instanceof QType);
 }
 
+function activationOptions({ observer, activationScale, smoothing }: QuantizeOptions): Partial<QuantizationConfig> {
+  if (activationScale !== undefined && activationScale !== 'static' && activationScale !== 'dynamic') {
+    throw new QuantoError(
+      'INVALID_ARGUMENT',
+      `[quantize] expected activationScale 'static' or 'dynamic' but got ${String(activationScale)}`,
+    );
+  }
+  const alpha = smoothing === 'dynamic' ? 0.5 : smoothing?.alpha;
+  if (smoothing !== undefined && !(typeof alpha === 'number' && alpha >= 0 && alpha <= 1)) {
+    throw new QuantoError(
+      'INVALID_ARGUMENT',
+      "[quantize] expected smoothing 'dynamic' or { alpha } from 0 to 1; use smooth() for a fixed one",
+    );
+  }
+  return { observer: observer === undefined ? undefined : toObserver(observer), activationScale, smoothing: alpha };
+}
+
 /** What becomes of the module of a name; null leaves it. */
 function planner(options: QuantizeOptions): (name: string) => QuantizationConfig | null {
-  const { weights, activations, integerConvs = false, optimizer = null, include, exclude } = options;
+  const { weights, activations, integerConvs = false, optimizer = null, groupSize, include, exclude } = options;
   const chosen = nameFilter(include, exclude);
+  if (groupSize !== undefined && !(Number.isInteger(groupSize) && groupSize > 0)) {
+    throw new QuantoError('INVALID_ARGUMENT', `[quantize] expected a positive integer groupSize but got ${groupSize}`);
+  }
+  const forActivations = activationOptions(options);
+  const configOf = (weights: QType | null, activations: QType | null): QuantizationConfig => {
+    if (weights && optimizer) requireFitting('quantize', weights, optimizer);
+    return { weights, activations, optimizer, groupSize, integerConvs, ...forActivations };
+  };
   if (isMap(weights)) {
     const configs = new Map<string, QuantizationConfig>();
     for (const [name, entry] of Object.entries(weights)) {
-      const qtypes = { weights: optionalQType(entry.weights), activations: optionalQType(entry.activations) };
-      configs.set(name, { ...qtypes, optimizer, integerConvs: optionalQType(entry.inputs) !== null });
+      const { dynamicActivations, inputs } = entry;
+      const types = configOf(optionalQType(entry.weights), activationType(dynamicActivations ?? entry.activations));
+      const config = { ...types, integerConvs: optionalQType(inputs) !== null };
+      configs.set(name, dynamicActivations === undefined ? config : { ...config, activationScale: 'dynamic' });
     }
     return (name) => (chosen(name) ? (configs.get(name) ?? null) : null);
   }
-  const config = { weights: optionalQType(weights), activations: optionalQType(activations), optimizer, integerConvs };
+  const config = configOf(optionalQType(weights), activationType(activations));
   if (!config.weights && !config.activations) {
     throw new QuantoError('INVALID_ARGUMENT', "[quantize] expected weights or activations; pass { weights: 'qint8' }, for example");
   }

@@ -10,7 +10,7 @@ interface Row {
   readonly operation: string;
   readonly native: keyof typeof native;
   /** As `deviceInfo().cpu` names it; null where there is one kernel for all instruction sets. */
-  readonly kernel: 'int8' | 'float32' | null;
+  readonly kernel: 'int8' | 'bits' | 'float32' | null;
   /** Why it cannot serve a module as it stands; null: it can. */
   readonly refusal: (module: QuantizedModule) => string | null;
 }
@@ -21,15 +21,33 @@ function needsInt8Weight({ quantization: { weights } }: QuantizedModule): string
   return isInt8(weights) ? null : `the weight is ${weights?.name ?? 'float'}, not qint8`;
 }
 
+/** For the kernels of few bits; of at most `most` where their products are integers. */
+function needsFewBits({ quantization: { weights } }: QuantizedModule, most = 8): string | null {
+  if (weights && !isInt8(weights) && weights.bits <= most) return null;
+  return `the weight is ${weights?.name ?? 'float'}, not ${most < 8 ? 'qint4 or qint2' : 'qint4, qint2 or a qfloat8 type'}`;
+}
+
 function needsInt8Input(module: QuantizedModule): string | null {
   const { input } = module.sides;
   if (isInt8(input)) return null;
   return input ? `the input is ${input.name}, not qint8` : 'the input is float';
 }
 
+/** What was quantized to a type that no integer product takes is dequantized, with the weight. */
+function needsFloatInput({ sides: { input } }: QuantizedModule): string | null {
+  return input === null || isInt8(input) ? null : `the input is ${input.name}, not float`;
+}
+
 const rows: readonly Row[] = [
   { operation: 'linear', native: 'linearInt8', kernel: 'int8', refusal: (module) => needsInt8Weight(module) ?? needsInt8Input(module) },
-  { operation: 'linear', native: 'linearWeightOnly', kernel: 'float32', refusal: needsInt8Weight },
+  {
+    operation: 'linear',
+    native: 'linearWeightOnly',
+    kernel: 'float32',
+    refusal: (module) => needsInt8Weight(module) ?? needsFloatInput(module),
+  },
+  { operation: 'linear', native: 'linearBitsInt8', kernel: 'bits', refusal: (module) => needsFewBits(module, 4) ?? needsInt8Input(module) },
+  { operation: 'linear', native: 'linearBits', kernel: 'bits', refusal: (module) => needsFewBits(module) ?? needsFloatInput(module) },
   { operation: 'linear', native: 'linear', kernel: 'float32', refusal: () => null },
   { operation: 'conv2d', native: 'conv2d', kernel: 'float32', refusal: () => null },
   { operation: 'layerNorm', native: 'layerNorm', kernel: null, refusal: () => null },

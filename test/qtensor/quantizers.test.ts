@@ -235,10 +235,18 @@ describe('packForGemm', () => {
     expect(packed.tolist()).toEqual(weight.tolist());
   });
 
+  it.each(['qint8', 'qint4', 'qint2', 'qfloat8_e4m3fn', 'qfloat8_e4m3fnuz', 'qfloat8_e5m2'])('keeps the codes of %s', (qtype) => {
+    const weight = quantizeWeight(randn([5, 40]), { qtype });
+    const packed = packForGemm(weight);
+    expect(packed).not.toBe(weight);
+    expect(packed.tolist()).toEqual(weight.tolist());
+    expect(packed.savedCodes.bytesSync()).toEqual(weight.savedCodes.bytesSync());
+  });
+
   it('leaves alone what no kernel streams', () => {
     for (const other of [
       quantizeWeight(randn([4, 2, 3]), { qtype: qint8 }),
-      quantizeWeight(randn([5, 40]), { qtype: 'qfloat8' }),
+      quantizeWeight(randn([4, 2, 3, 3]), { qtype: 'qint4' }),
       quantizeWeight(randn([5, 40]), { qtype: qint8, axis: -1 }),
     ]) {
       expect(packForGemm(other)).toBe(other);

@@ -1,4 +1,4 @@
-import { manualSeed, ones, qint8, quantizeWeight, randn, type Tensor, zeros } from '../../lib';
+import { manualSeed, MaxOptimizer, ones, type QBitsTensor, qint4, qint8, quantizeWeight, randn, type Tensor, zeros } from '../../lib';
 import { loadQTensor, packForGemm, type QTensor, saveQTensor } from '../../lib/qtensor';
 
 beforeEach(() => {
@@ -47,5 +47,52 @@ describe('the parts of a quantized tensor', () => {
     ['integer scales', codes, ones([3, 1], { dtype: 'int32' }), 'fc.weight._scale expects float32, float16 or bfloat16 but got int32'],
   ])('that do not fit are refused: %s', (_, data, scale, reason) => {
     expect(load({ 'fc.weight._data': data, 'fc.weight._scale': scale }, [3, 8])).toBe(reason);
+  });
+});
+
+describe('the parts of a tensor of less than 8 bits', () => {
+  const loadBits = (state: Readonly<Record<string, Tensor>>, shape: readonly number[], qtype = qint4) =>
+    loadQTensor('w.', { qtype, shape, find: find(state) });
+
+  it.each([
+    [[4, 64], 16, [8, 16], [16, 1]],
+    [[4, 64], undefined, [2, 64], [4, 1]],
+    [[5, 6], undefined, [3, 6], [5, 1]],
+    [[1, 8], undefined, [1, 8], [1, 1]],
+    [[4, 2, 3, 3], undefined, [2, 2, 3, 3], [4, 1, 1, 1]],
+    [[4, 4, 3, 3], 9, [8, 9], [16, 1]],
+  ] as const)('of %j in groups of %s make it again', (shape, groupSize, codes, scales) => {
+    for (const optimizer of [new MaxOptimizer(), new MaxOptimizer({ zeroPoint: true })]) {
+      const weight = quantizeWeight(randn(shape), { qtype: qint4, groupSize, optimizer });
+      const state = saveQTensor(weight, 'w.');
+      expect(Object.fromEntries(Object.entries(state).map(([key, part]) => [key, part.shape]))).toEqual({
+        'w._data._data': codes,
+        'w._scale': scales,
+        'w._shift': scales,
+      });
+      const loaded = loadBits(state, shape) as QBitsTensor;
+      expect(loaded.tolist()).toEqual(weight.tolist());
+      expect(loaded.layout).toEqual((weight as QBitsTensor).layout);
+    }
+  });
+
+  const good = () => saveQTensor(quantizeWeight(randn([4, 64]), { qtype: qint4, groupSize: 16 }), 'w.');
+  it.each([
+    ['groups that do not divide', { 'w._scale': zeros([12, 1]) }, /groups that divide/],
+    ['no groups', { 'w._scale': zeros([0, 1]) }, /groups that divide/],
+    ['a scale without dims', { 'w._scale': zeros([]) }, /groups that divide/],
+    ['another shape of the shift', { 'w._shift': zeros([4, 1]) }, /_shift expects shape \[16, 1\]/],
+    ['bytes of another shape', { 'w._data._data': zeros([4, 16], { dtype: 'uint8' }) }, /_data\._data expects uint8 \[8, 16\]/],
+    ['bytes of another dtype', { 'w._data._data': zeros([8, 16], { dtype: 'int8' }) }, /_data\._data expects uint8/],
+    ['a scale of integers', { 'w._scale': zeros([16, 1], { dtype: 'int32' }) }, /_scale expects float32/],
+    ['a shift of another dtype', { 'w._shift': zeros([16, 1], { dtype: 'float16' }) }, /_shift expects float32, uint8 or int8/],
+  ])('do not fit: %s', (_, wrong, message) => {
+    expect(loadBits({ ...good(), ...wrong }, [4, 64])).toMatch(message);
+  });
+
+  it('may be missing', () => {
+    const { 'w._shift': shift, ...rest } = good();
+    expect(shift.shape).toEqual([16, 1]);
+    expect(loadBits(rest, [4, 64])).toBeNull();
   });
 });

@@ -347,7 +347,8 @@ describe('a map that is missing or hostile', () => {
     ['types that are numbers', entry(8, 8), 'INVALID_FILE'],
     ['an unknown type', entry('int8'), 'INVALID_FILE'],
     ['a type named as a property of objects', entry('constructor', 'toString'), 'INVALID_FILE'],
-    ['a type that is not available', entry('qint4'), 'NOT_SUPPORTED'],
+    ['a type of another file', entry('qint4'), 'STATE_DICT'],
+    ['a type that activations cannot have', entry('qint8', 'qint4'), 'NOT_SUPPORTED'],
     ['a module that the model does not have', '{"7": {"weights": "qint8", "activations": "none"}}', 'STATE_DICT'],
     ['a module that has no quantized form', '{"4": {"weights": "qint8", "activations": "none"}}', 'STATE_DICT'],
     ['a module named __proto__', '{"__proto__": {"weights": "qint8", "activations": "none"}}', 'STATE_DICT'],
@@ -440,4 +441,27 @@ test('a process killed while it saves leaves a whole model, old or new', async (
   expect(round).toBeGreaterThanOrEqual(1);
   expect(first.sub(round).absmax().item()).toBeLessThan(1e-3);
   expect(second.equal(first)).toBe(true);
+});
+
+describe('shards and second names', () => {
+  it('a model in shards loads, and one saved whole in its place removes them', async () => {
+    const model = quantized();
+    await saveQuantized(model, folder(), { maxShardBytes: 1000 });
+    expect((await readdir(folder())).filter((name) => name.endsWith('.safetensors')).length).toBeGreaterThan(1);
+    const x = input();
+    const loaded = await loadQuantized(build(), folder());
+    expect(loaded.forward(x).bytesSync()).toEqual(model.forward(x).bytesSync());
+    await saveQuantized(model, folder());
+    expect((await readdir(folder())).filter((name) => name.endsWith('.safetensors'))).toEqual([WEIGHTS]);
+  });
+
+  it('the map may have the name that the original gives it beside a state dict', async () => {
+    const model = quantized();
+    await saveQuantized(model, folder());
+    await writeFile(join(folder(), 'quantization_map.json'), await readFile(join(folder(), MAP)));
+    await unlink(join(folder(), MAP));
+    const x = input();
+    const loaded = await loadQuantized(build(), folder());
+    expect(loaded.forward(x).bytesSync()).toEqual(model.forward(x).bytesSync());
+  });
 });

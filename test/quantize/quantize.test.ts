@@ -1,4 +1,17 @@
-import { AbsmaxOptimizer, manualSeed, nn, QConv2d, qint8, QLayerNorm, QLinear, QTensor, quantize, randn, type Tensor } from '../../lib';
+import {
+  AbsmaxOptimizer,
+  HqqOptimizer,
+  manualSeed,
+  nn,
+  QConv2d,
+  qint8,
+  QLayerNorm,
+  QLinear,
+  QTensor,
+  quantize,
+  randn,
+  type Tensor,
+} from '../../lib';
 import { isQModule, quantizationMap, type QuantizationMap, type QuantizedModule } from '../../lib/quantize';
 import { codeOf } from '../harness/errors';
 
@@ -165,7 +178,10 @@ describe('what quantize refuses, before it changes anything', () => {
   it.each([
     ['an unknown type', { weights: 'int8' }, 'INVALID_ARGUMENT'],
     ['an unknown type of activations', { weights: 'qint8', activations: 'int8' }, 'INVALID_ARGUMENT'],
-    ['a type that is not available yet', { weights: 'qint4' }, 'NOT_SUPPORTED'],
+    ['groups of no size', { weights: 'qint4', groupSize: 0 }, 'INVALID_ARGUMENT'],
+    ['groups of part of a value', { weights: 'qint4', groupSize: 1.5 }, 'INVALID_ARGUMENT'],
+    ['an optimizer of shifts for 8 bits', { weights: 'qint8', optimizer: new HqqOptimizer() }, 'INVALID_ARGUMENT'],
+    ['an optimizer without shifts for 4 bits', { weights: 'qint4', optimizer: new AbsmaxOptimizer() }, 'INVALID_ARGUMENT'],
     ['activations of less than 8 bits', { activations: 'qint4' }, 'NOT_SUPPORTED'],
     ['nothing to do', {}, 'INVALID_ARGUMENT'],
     ["nothing to do in files' words", { weights: 'none', activations: 'none' }, 'INVALID_ARGUMENT'],

@@ -14,9 +14,44 @@ test.each<[string, QuantizedModule, string, string | null, RegExp[]]>([
   ['int8 on both sides', linear('qint8', 'qint8'), 'linearInt8', 'int8', []],
   ['int8 weights', linear('qint8', null), 'linearWeightOnly', 'float32', [/^linearInt8: the input is float$/]],
   ['not calibrated', linear('qint8', 'qint8', false), 'linearWeightOnly', 'float32', [/^linearInt8: the input is float$/]],
-  ['float8 weights', linear('qfloat8', null), 'linear', 'float32', [/^linearInt8: the weight is qfloat8_e4m3fn, not/, /^linearWeightOnly/]],
-  ['float8 inputs', linear('qint8', 'qfloat8'), 'linearWeightOnly', 'float32', [/^linearInt8: the input is qfloat8_e4m3fn, not/]],
-  ['activations alone', linear(null, 'qint8'), 'linear', 'float32', [/^linearInt8: the weight is float/, /^linearWeightOnly/]],
+  [
+    'float8 weights',
+    linear('qfloat8', null),
+    'linearBits',
+    'bits',
+    [
+      /^linearInt8: the weight is qfloat8_e4m3fn, not/,
+      /^linearWeightOnly/,
+      /^linearBitsInt8: the weight is qfloat8_e4m3fn, not qint4 or qint2$/,
+    ],
+  ],
+  [
+    'int4 weights',
+    linear('qint4', null),
+    'linearBits',
+    'bits',
+    [/^linearInt8/, /^linearWeightOnly/, /^linearBitsInt8: the input is float$/],
+  ],
+  ['int2 weights, int8 inputs', linear('qint2', 'qint8'), 'linearBitsInt8', 'bits', [/^linearInt8/, /^linearWeightOnly/]],
+  [
+    'float8 inputs',
+    linear('qint8', 'qfloat8'),
+    'linear',
+    'float32',
+    [
+      /^linearInt8: the input is qfloat8_e4m3fn, not qint8/,
+      /^linearWeightOnly: the input is qfloat8_e4m3fn, not float/,
+      /^linearB/,
+      /^linearB/,
+    ],
+  ],
+  [
+    'activations alone',
+    linear(null, 'qint8'),
+    'linear',
+    'float32',
+    [/^linearInt8: the weight is float/, /^linearWeightOnly/, /^linearBitsInt8/, /^linearBits: the weight is float/],
+  ],
 ])('a linear layer, %s', (_, module, op, kernel, refusals) => {
   const service = serving(module)!;
   expect([service.native, service.kernel]).toEqual([op, kernel]);
@@ -46,6 +81,9 @@ test.each([
   ['linear, int8 on both sides', () => new nn.Linear(8, 4), 'qint8', 'qint8', [2, 8]],
   ['linear, int8 weights', () => new nn.Linear(8, 4), 'qint8', null, [2, 8]],
   ['linear, float8 weights', () => new nn.Linear(8, 4), 'qfloat8', null, [2, 8]],
+  ['linear, int4 weights', () => new nn.Linear(8, 4), 'qint4', null, [2, 8]],
+  ['linear, int4 weights, int8 inputs', () => new nn.Linear(8, 4), 'qint4', 'qint8', [2, 8]],
+  ['linear, int8 weights, float8 inputs', () => new nn.Linear(8, 4), 'qint8', 'qfloat8', [2, 8]],
   ['conv2d, int8 weights', () => new nn.Conv2d(8, 4, 1), 'qint8', null, [1, 8, 3, 3]],
   ['conv2d, int8 on both sides', () => new nn.Conv2d(8, 4, 1), 'qint8', 'qint8', [1, 8, 3, 3]],
   ['layer norm', () => new nn.LayerNorm([8]), null, 'qint8', [2, 8]],

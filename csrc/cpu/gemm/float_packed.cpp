@@ -85,7 +85,11 @@ struct Block {
     for (int64_t tile = begin; tile < end; ++tile) {
       if (columnsOf(tile) < width()) std::memset(columnTile(tile), 0, k * width() * sizeof(float));
     }
-    if (product.packedWeight) {
+    if (product.tiles) {
+      for (int64_t tile = begin; tile < end; ++tile) {
+        product.tiles->fill(product.tiles->context, firstColumnOf(tile), columnsOf(tile), firstK, k, columnTile(tile), width());
+      }
+    } else if (product.packedWeight) {
       for (int64_t tile = begin; tile < end; ++tile) widenWeightTile(tile);
     } else if (b.columnStride == 1) {
       for (int64_t l = 0; l < k; ++l) {

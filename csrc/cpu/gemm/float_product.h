@@ -15,6 +15,7 @@ struct FloatProduct {
   const float* scale;          // null, or n factors padded to whole tiles of columns
   const float* bias;           // null, or n summands, padded likewise
   const FloatOutput& out;
+  const TileSource* tiles;  // null, or what makes the tiles of b
 };
 
 // Whether m or n is so small that packing would cost more than it saves.

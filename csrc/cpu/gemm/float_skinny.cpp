@@ -146,6 +146,7 @@ enum class Path { none, dotSmallA, dotSmallB, stream, streamInt8 };
 Path pathOf(const FloatProduct& product) {
   const Matrix &a = product.a, &b = product.b;
   const int64_t skinny = product.kernel.skinny;
+  if (product.tiles) return Path::none;
   if (product.packedWeight) return product.m <= skinny ? Path::streamInt8 : Path::none;
   if (product.m <= skinny && b.rowStride == 1) return Path::dotSmallA;
   if (product.m <= kStreamRows && b.columnStride == 1 && b.dtype == DType::float32) return Path::stream;

@@ -31,6 +31,14 @@ struct FloatOutput {
 // out[M, N] = a[M, K] . b[K, N] (+ bias). K = 0 gives the bias, or zeros.
 Status gemmFloat(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, const FloatOutput& out);
 
+// A right operand that makes its own packed tiles: fill writes out[l * width + j] for l < k, j < columns; column is a multiple of 16, and
+// so may be what it writes, up to the next one.
+struct TileSource {
+  const void* context;
+  void (*fill)(const void* context, int64_t column, int64_t columns, int64_t firstK, int64_t k, float* out, int64_t width);
+};
+Status gemmFloat(int64_t m, int64_t n, int64_t k, const Matrix& a, const TileSource& b, const FloatOutput& out);
+
 // int8 operands, exact int32 sums. `b` is [N, K] row-major (a weight), or packed by packInt8 when `packed`.
 struct Int8Weight {
   const int8_t* data;
@@ -77,12 +85,35 @@ Status gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const Int8Source& a, cons
 Status gemmWeightOnly(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
                       const FloatOutput& out);
 
+// A weight [N, K] of 2 or 4 bits (dtype uint8) or of float8, in groups along K; packed as weight_bits.h describes.
+struct BitsWeight {
+  const void* data;
+  DType dtype;
+  int32_t bits;
+  int64_t groupSize;  // divides K
+};
+
+// out = a . w^T + bias with w = scale * code - shift; scale and shift are dense [N, K / groupSize], shift.data null for none. No float
+// weight is written to memory but for blocks that stay in the cache.
+Status gemmBits(int64_t m, int64_t n, int64_t k, const Matrix& a, const BitsWeight& weight, const Scales& scale, const Scales& shift,
+                const FloatOutput& out);
+
+// The same for int8 a [M, K], rows of contiguous values, and 2 or 4 bits: integer sums of each group, one path for all M.
+// out = aScale[m] * sum + bias.
+Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Scales& aScale, const BitsWeight& weight,
+                    const Scales& scale, const Scales& shift, const FloatOutput& out);
+
+// Between the form of files (row-major float8, or rows packed by packBits) and the packed one.
+int64_t packedBitsBytes(int64_t n, int64_t k, const BitsWeight& weight);
+void packBitsWeight(int64_t n, int64_t k, const BitsWeight& weight, const uint8_t* source, uint8_t* packed);
+void unpackBitsWeight(int64_t n, int64_t k, const BitsWeight& weight, const uint8_t* packed, uint8_t* out);
+
 // The packed form is described in pack_int8.h.
 int64_t packedInt8Bytes(int64_t n, int64_t k);
 void packInt8(int64_t n, int64_t k, const int8_t* source, int64_t rowStride, int64_t columnStride, void* packed);
 void unpackInt8(int64_t n, int64_t k, const void* packed, int8_t* out);
 
-// The implementations chosen on this machine, for QUANTO_VERBOSE=dispatch and deviceInfo(): "float32: avx512, int8: vnni".
+// The implementations chosen on this machine, for QUANTO_VERBOSE=dispatch and deviceInfo(): "float32: avx512, int8: vnni, bits: vnni".
 const char* gemmDescription();
 
 }  // namespace quanto::cpu

@@ -49,13 +49,17 @@ void finishRow(const FloatProduct& product, int64_t i, int64_t j, int64_t count,
 }
 
 Status gemmFloat(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, const FloatOutput& out) {
-  return run({floatKernel(), m, n, k, a, b, nullptr, nullptr, nullptr, out}, nullptr);
+  return run({floatKernel(), m, n, k, a, b, nullptr, nullptr, nullptr, out, nullptr}, nullptr);
+}
+
+Status gemmFloat(int64_t m, int64_t n, int64_t k, const Matrix& a, const TileSource& b, const FloatOutput& out) {
+  return run({floatKernel(), m, n, k, a, {}, nullptr, nullptr, nullptr, out, &b}, nullptr);
 }
 
 Status gemmWeightOnly(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
                       const FloatOutput& out) {
   const Matrix transposed{weight.data, DType::int8, weight.columnStride, weight.rowStride};
-  return run({floatKernel(), m, n, k, a, transposed, weight.packed ? weight.data : nullptr, nullptr, nullptr, out}, &weightScale);
+  return run({floatKernel(), m, n, k, a, transposed, weight.packed ? weight.data : nullptr, nullptr, nullptr, out, nullptr}, &weightScale);
 }
 
 }  // namespace quanto::cpu

@@ -7,6 +7,7 @@
 #include "../isa.h"
 #include "gemm.h"
 #include "kernels.h"
+#include "weight_bits.h"
 
 namespace quanto::cpu {
 namespace {
@@ -30,6 +31,15 @@ constexpr Implementation<Int8Kernel> kInt8List[] = {
     {Isa::amx, &kInt8Amx}, {Isa::vnni, &kInt8Vnni}, {Isa::avxvnni, &kInt8Avxvnni}, {Isa::avx2, &kInt8Avx2},
 #endif
     {Isa::ref, &kInt8Ref},
+};
+
+constexpr Implementation<BitsKernel> kBitsList[] = {
+#if defined(__x86_64__)
+    {Isa::vnni, &kBitsVnni},
+    {Isa::avx512, &kBitsAvx512},
+    {Isa::avx2, &kBitsAvx2},
+#endif
+    {Isa::ref, &kBitsRef},
 };
 
 bool verbose() {
@@ -60,10 +70,17 @@ const Int8Kernel& int8Kernel() {
   return chosen;
 }
 
+const BitsKernel& bitsKernel() {
+  static const BitsKernel& chosen = choose("bits", kBitsList);
+  return chosen;
+}
+
 const char* gemmDescription() {
   struct Text {
     char chars[64];
-    Text() { std::snprintf(chars, sizeof chars, "float32: %s, int8: %s", floatKernel().name, int8Kernel().name); }
+    Text() {
+      std::snprintf(chars, sizeof chars, "float32: %s, int8: %s, bits: %s", floatKernel().name, int8Kernel().name, bitsKernel().name);
+    }
   };
   static const Text text;
   return text.chars;

@@ -1,0 +1,355 @@
+#include "weight_bits.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "../pool.h"
+#include "../scratch.h"
+#include "convert.h"
+#include "float_product.h"
+#include "gemm.h"
+#include "weight_bits_loops.h"
+#include "workspace.h"
+
+namespace quanto::cpu {
+namespace {
+
+// Multiply-adds, and codes, that repay handing a piece to another thread.
+constexpr int64_t kGrain = 1 << 16, kPackGrain = 1 << 13;
+
+BitsCode codeOf(const BitsWeight& weight) {
+  switch (weight.dtype) {
+    case DType::float8_e4m3fn:
+      return BitsCode::e4m3fn;
+    case DType::float8_e4m3fnuz:
+      return BitsCode::e4m3fnuz;
+    case DType::float8_e5m2:
+      return BitsCode::e5m2;
+    default:
+      return weight.bits == 2 ? BitsCode::int2 : BitsCode::int4;
+  }
+}
+
+// Where the codes of a weight lie, packed and not.
+struct WeightForm {
+  BitsCode code;
+  int64_t n, k, groupSize;
+
+  WeightForm(const BitsWeight& weight, int64_t columns, int64_t length)
+      : code(codeOf(weight)), n(columns), k(length), groupSize(weight.groupSize) {}
+  int64_t groups() const { return k == 0 ? 0 : k / groupSize; }
+  int64_t panels() const { return (n + kBitsColumns - 1) / kBitsColumns; }
+  int64_t panelBytes() const { return groups() * bitsGroupBytes(code, groupSize); }
+  int64_t panelGrain() const { return std::max<int64_t>(1, kPackGrain / (kBitsColumns * k + 1)); }
+};
+
+// Codes as files have them: float8 in rows; of 2 and 4 bits row n * groups + g of [rows][groupSize], packed by rows as packBits does.
+struct Rows {
+  const WeightForm& layout;
+  int64_t packedRows;
+
+  explicit Rows(const WeightForm& of) : layout(of), packedRows((of.n * of.groups() * bitsOf(of.code) + 7) / 8) {}
+  int64_t byte(int64_t row) const { return row % packedRows * layout.groupSize; }
+  int bit(int64_t row) const { return static_cast<int>(row / packedRows) * bitsOf(layout.code); }
+};
+
+void packPanel(const Rows& rows, const uint8_t* source, int64_t panel, uint8_t* out) {
+  const WeightForm& at = rows.layout;
+  const int64_t values = bitsValues(at.code), first = panel * kBitsColumns, columns = std::min<int64_t>(kBitsColumns, at.n - first);
+  const int bits = bitsOf(at.code);
+  const uint32_t mask = (1u << bits) - 1, center = static_cast<uint32_t>(bitsCenter(at.code));
+  std::memset(out, 0, at.panelBytes());
+  for (int64_t group = 0; group < at.groups(); ++group, out += bitsGroupBytes(at.code, at.groupSize)) {
+    for (int64_t j = 0; j < columns; ++j) {
+      if (bits == 8) {
+        const uint8_t* codes = source + (first + j) * at.k + group * at.groupSize;
+        for (int64_t l = 0; l < at.groupSize; ++l) out[l * kBitsColumns + j] = codes[l];
+        continue;
+      }
+      const int64_t row = (first + j) * at.groups() + group;
+      const uint8_t* codes = source + rows.byte(row);
+      const int bit = rows.bit(row);
+      for (int64_t l = 0; l < at.groupSize; l += values) {
+        uint32_t packed = 0;
+        for (int64_t p = std::min(values, at.groupSize - l) - 1; p >= 0; --p)
+          packed = packed << bits | (((codes[l + p] >> bit) - center) & mask);
+        std::memcpy(out + l / values * kBitsVector + j * 4, &packed, 4);
+      }
+    }
+  }
+}
+
+// The code of column n, value l of a group; the reverse of packPanel.
+uint8_t codeAt(const WeightForm& at, const uint8_t* panel, int64_t column, int64_t group, int64_t l) {
+  const uint8_t* codes = panel + group * bitsGroupBytes(at.code, at.groupSize);
+  if (bitsOf(at.code) == 8) return codes[l * kBitsColumns + column];
+  const int64_t values = bitsValues(at.code);
+  const int bits = bitsOf(at.code);
+  uint32_t packed;
+  std::memcpy(&packed, codes + l / values * kBitsVector + column * 4, 4);
+  return static_cast<uint8_t>(((packed >> (bits * (l % values))) + static_cast<uint32_t>(bitsCenter(at.code))) & ((1u << bits) - 1));
+}
+
+// Scales and shifts [n][groups] of a panel as [groups][16] float32, those of the columns past n zero.
+void transposeGroups(const FloatKernel& kernel, const Scales& scales, int64_t n, int64_t allGroups, int64_t panel, int64_t firstGroup,
+                     int64_t groups, float* out) {
+  const int64_t first = panel * kBitsColumns, columns = std::min<int64_t>(kBitsColumns, n - first);
+  if (columns < kBitsColumns) std::fill(out, out + groups * kBitsColumns, 0.0f);
+  const int64_t offset = first * allGroups + firstGroup;
+  if (scales.dtype == DType::float32 && kernel.transpose) {
+    kernel.transpose(columns, groups, static_cast<const float*>(scales.data) + offset, allGroups, out, kBitsColumns);
+    return;
+  }
+  constexpr int64_t kStrip = 128;
+  float strip[kStrip];
+  for (int64_t j = 0; j < columns; ++j) {
+    for (int64_t begin = 0; begin < groups; begin += kStrip) {
+      const int64_t count = std::min(kStrip, groups - begin);
+      widen(kernel, scales.data, scales.dtype, offset + j * allGroups + begin, 1, count, strip);
+      for (int64_t g = 0; g < count; ++g) out[(begin + g) * kBitsColumns + j] = strip[g];
+    }
+  }
+}
+
+// Sums of a over each group, which the shifts are multiplied by.
+void sumGroups(int64_t rows, int64_t groups, int64_t groupSize, const float* a, int64_t aStride, float* sums) {
+  constexpr int kLanes = 16;
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t group = 0; group < groups; ++group) {
+      const float* values = a + i * aStride + group * groupSize;
+      float lanes[kLanes] = {}, sum = 0;
+      int64_t l = 0;
+      for (; l + kLanes <= groupSize; l += kLanes) {
+        for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += values[l + lane];
+      }
+      for (float lane : lanes) sum += lane;
+      for (; l < groupSize; ++l) sum += values[l];
+      sums[i * groups + group] = sum;
+    }
+  }
+}
+
+// A weight on its way through a product.
+struct Source {
+  const FloatKernel& kernel;
+  const BitsKernel& bits;
+  WeightForm at;
+  const uint8_t* data;
+  const Scales &scale, &shift;  // shift.data may be null
+
+  const uint8_t* panel(int64_t index) const { return data + index * at.panelBytes(); }
+
+  // For the tiles of a product of many rows: columns from a multiple of 16 on.
+  static void fill(const void* context, int64_t column, int64_t columns, int64_t firstK, int64_t k, float* out, int64_t width) {
+    const Source& source = *static_cast<const Source*>(context);
+    const WeightForm& at = source.at;
+    if (k == 0) return;
+    const int64_t firstGroup = firstK / at.groupSize, groups = (firstK + k - 1) / at.groupSize - firstGroup + 1;
+    thread_local ThreadBuffer memory;
+    thread_local float few[2 * 8 * kBitsColumns];
+    float* scale = groups <= 8 ? few : static_cast<float*>(memory.get(2 * groups * kBitsColumns * sizeof(float)));
+    float* shift = source.shift.data ? scale + groups * kBitsColumns : nullptr;
+    for (int64_t j = 0; j < columns; j += kBitsColumns) {
+      const int64_t panel = (column + j) / kBitsColumns;
+      transposeGroups(source.kernel, source.scale, at.n, at.groups(), panel, firstGroup, groups, scale);
+      if (shift) transposeGroups(source.kernel, source.shift, at.n, at.groups(), panel, firstGroup, groups, shift);
+      source.bits.unpack({at.code, at.groupSize, source.panel(panel), firstK, k, scale, shift, out + j, width});
+    }
+  }
+};
+
+// The few rows of a as plain float32.
+const float* plainRows(const FloatKernel& kernel, const Matrix& a, int64_t m, int64_t k, float* buffer, int64_t* stride) {
+  if (a.dtype == DType::float32 && a.columnStride == 1) {
+    *stride = a.rowStride;
+    return static_cast<const float*>(a.data);
+  }
+  for (int64_t i = 0; i < m; ++i) widen(kernel, a.data, a.dtype, i * a.rowStride, a.columnStride, k, buffer + i * k);
+  *stride = k;
+  return buffer;
+}
+
+Status streamBits(const Source& source, int64_t m, const Matrix& a, const FloatOutput& out) {
+  const WeightForm& at = source.at;
+  const int64_t groups = at.groups();
+  const bool shifted = source.shift.data;
+  BufferPlan plan;
+  const int64_t atRows = plan.add(m * at.k * sizeof(float)), atSums = plan.add(m * groups * sizeof(float));
+  const int64_t atBias = plan.add(at.n * sizeof(float));
+  thread_local ThreadBuffer memory;
+  char* base = static_cast<char*>(memory.get(plan.bytes));
+  if (!base) return Status::outOfMemory;
+  int64_t stride;
+  const float* rows = plainRows(source.kernel, a, m, at.k, reinterpret_cast<float*>(base + atRows), &stride);
+  float *sums = reinterpret_cast<float*>(base + atSums), *bias = reinterpret_cast<float*>(base + atBias);
+  if (shifted) sumGroups(m, groups, at.groupSize, rows, stride, sums);
+  if (out.bias) widen(source.kernel, out.bias, out.biasDtype, 0, out.biasStride, at.n, bias);
+
+  const FloatProduct product{source.kernel, m, at.n, at.k, a, {}, nullptr, nullptr, out.bias ? bias : nullptr, out, nullptr};
+  const float factor = bitsOf(at.code) == 8 ? float8Factor(at.code) : 1;
+  const auto center = static_cast<float>(bitsCenter(at.code));
+  const int64_t grain = std::max<int64_t>(1, kGrain / (kBitsColumns * m * at.k + 1));
+  std::atomic<Status> status{Status::ok};
+  parallelFor(at.panels(), grain, [&](int64_t begin, int64_t end) {
+    thread_local ThreadBuffer own;
+    const int64_t count = groups * kBitsColumns;
+    float* scale = static_cast<float*>(own.get(2 * count * sizeof(float) + 64));
+    if (!scale) {
+      status = Status::outOfMemory;
+      return;
+    }
+    float *offset = scale + count, results[kMaxBitsRows * kBitsColumns];
+    for (int64_t panel = begin; panel < end; ++panel) {
+      transposeGroups(source.kernel, source.scale, at.n, groups, panel, 0, groups, scale);
+      if (shifted) {
+        transposeGroups(source.kernel, source.shift, at.n, groups, panel, 0, groups, offset);
+        for (int64_t i = 0; i < count; ++i) offset[i] = center * scale[i] - offset[i];
+      }
+      if (factor != 1) {
+        for (int64_t i = 0; i < count; ++i) scale[i] *= factor;
+      }
+      const int64_t column = panel * kBitsColumns, columns = std::min<int64_t>(kBitsColumns, at.n - column);
+      // Nearly equal pieces: few rows waste the unpacking.
+      const Pieces pieces(m, source.bits.rows);
+      for (int64_t piece = 0; piece < pieces.pieces; ++piece) {
+        const int64_t row = pieces.begin(piece), taken = pieces.size(piece);
+        source.bits.stream(static_cast<int>(taken), {at.code, groups, at.groupSize, source.panel(panel), scale, shifted ? offset : nullptr,
+                                                     rows + row * stride, stride, sums + row * groups, results});
+        for (int64_t i = 0; i < taken; ++i) finishRow(product, row + i, column, columns, results + i * kBitsColumns);
+      }
+    }
+  });
+  return status;
+}
+
+// A row of int8 in the order of the parts of a weight's vectors, and its sums over each group.
+template <int parts>
+void packIntegers(const WeightForm& at, const int8_t* row, int8_t* out, int32_t* sums) {
+  constexpr int kValues = 4 * parts;
+  const auto place = [&](const int8_t* values) __attribute__((always_inline)) {
+    for (int p = 0; p < parts; ++p) {
+      for (int b = 0; b < 4; ++b) out[p * 4 + b] = values[b * parts + p];
+    }
+    out += kValues;
+  };
+  for (int64_t group = 0; group < at.groups(); ++group, row += at.groupSize) {
+    int32_t sum = 0;
+    for (int64_t l = 0; l < at.groupSize; ++l) sum += row[l];
+    sums[group] = sum;
+    int64_t l = 0;
+    for (; l + kValues <= at.groupSize; l += kValues) place(row + l);
+    if (l == at.groupSize) continue;
+    int8_t rest[kValues] = {};
+    std::memcpy(rest, row + l, at.groupSize - l);
+    place(rest);
+  }
+}
+
+// Packed rows that stay in a core's second-level cache.
+constexpr int64_t kRowBytes = 1 << 19;
+
+}  // namespace
+
+Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Scales& aScale, const BitsWeight& weight,
+                    const Scales& scale, const Scales& shift, const FloatOutput& out) {
+  if (m == 0 || n == 0) return Status::ok;
+  const Source source{floatKernel(), bitsKernel(), WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift};
+  const WeightForm& at = source.at;
+  const int64_t groups = at.groups(), values = bitsValues(at.code);
+  const int64_t rowBytes = groups * ((at.groupSize + values - 1) / values) * values;
+  const int64_t blockRows =
+      std::min(m, std::max<int64_t>(kMaxBitsIntegerRows, kRowBytes / (rowBytes + 1) / kMaxBitsIntegerRows * kMaxBitsIntegerRows));
+  BufferPlan plan;
+  const int64_t atRows = plan.add(blockRows * rowBytes), atSums = plan.add(blockRows * groups * sizeof(int32_t));
+  const int64_t atScales = plan.add(m * sizeof(float)), atBias = plan.add(n * sizeof(float));
+  thread_local ThreadBuffer memory;
+  char* base = static_cast<char*>(memory.get(plan.bytes));
+  if (!base) return Status::outOfMemory;
+  auto* rows = reinterpret_cast<int8_t*>(base + atRows);
+  auto* sums = reinterpret_cast<int32_t*>(base + atSums);
+  auto *rowScales = reinterpret_cast<float*>(base + atScales), *bias = reinterpret_cast<float*>(base + atBias);
+  widen(source.kernel, aScale.data, aScale.dtype, 0, aScale.stride, m, rowScales);
+  if (out.bias) widen(source.kernel, out.bias, out.biasDtype, 0, out.biasStride, n, bias);
+  const FloatProduct product{source.kernel, m, n, k, {}, {}, nullptr, nullptr, out.bias ? bias : nullptr, out, nullptr};
+  const auto center = static_cast<float>(bitsCenter(at.code));
+  const auto pack = at.code == BitsCode::int2 ? packIntegers<4> : packIntegers<2>;
+  std::atomic<Status> status{Status::ok};
+  for (int64_t first = 0; first < m; first += blockRows) {
+    const int64_t taken = std::min(blockRows, m - first);
+    parallelFor(taken, std::max<int64_t>(1, kPackGrain / (k + 1)), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) pack(at, a + (first + row) * aRowStride, rows + row * rowBytes, sums + row * groups);
+    });
+    const int64_t grain = std::max<int64_t>(1, 4 * kGrain / (kBitsColumns * taken * k + 1));
+    parallelFor(at.panels(), grain, [&](int64_t begin, int64_t end) {
+      thread_local ThreadBuffer own;
+      const int64_t count = groups * kBitsColumns;
+      float* scales = static_cast<float*>(own.get(2 * count * sizeof(float) + 64));
+      if (!scales) {
+        status = Status::outOfMemory;
+        return;
+      }
+      float *offset = scales + count, results[kMaxBitsIntegerRows * kBitsColumns];
+      for (int64_t panel = begin; panel < end; ++panel) {
+        transposeGroups(source.kernel, scale, n, groups, panel, 0, groups, scales);
+        transposeGroups(source.kernel, shift, n, groups, panel, 0, groups, offset);
+        for (int64_t i = 0; i < count; ++i) offset[i] = center * scales[i] - offset[i];
+        const int64_t column = panel * kBitsColumns, columns = std::min<int64_t>(kBitsColumns, n - column);
+        for (int64_t row = 0; row < taken; row += kMaxBitsIntegerRows) {
+          const int64_t together = std::min<int64_t>(kMaxBitsIntegerRows, taken - row);
+          source.bits.multiply(static_cast<int>(together), {at.code, groups, at.groupSize, source.panel(panel), scales, offset,
+                                                            rows + row * rowBytes, rowBytes, sums + row * groups, results});
+          for (int64_t i = 0; i < together; ++i) {
+            float* result = results + i * kBitsColumns;
+            for (int64_t j = 0; j < columns; ++j) result[j] *= rowScales[first + row + i];
+            finishRow(product, first + row + i, column, columns, result);
+          }
+        }
+      }
+    });
+  }
+  return status;
+}
+
+int64_t packedBitsBytes(int64_t n, int64_t k, const BitsWeight& weight) {
+  const WeightForm at(weight, n, k);
+  return at.panels() * at.panelBytes();
+}
+
+void packBitsWeight(int64_t n, int64_t k, const BitsWeight& weight, const uint8_t* source, uint8_t* packed) {
+  const WeightForm at(weight, n, k);
+  const Rows rows(at);
+  parallelFor(at.panels(), at.panelGrain(), [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) packPanel(rows, source, panel, packed + panel * at.panelBytes());
+  });
+}
+
+void unpackBitsWeight(int64_t n, int64_t k, const BitsWeight& weight, const uint8_t* packed, uint8_t* out) {
+  const WeightForm at(weight, n, k);
+  const Rows rows(at);
+  const int64_t allRows = n * at.groups();
+  parallelFor(rows.packedRows, std::max<int64_t>(1, kPackGrain / (at.groupSize + 1)), [&](int64_t begin, int64_t end) {
+    for (int64_t byteRow = begin; byteRow < end; ++byteRow) {
+      uint8_t* target = out + byteRow * at.groupSize;
+      std::fill(target, target + at.groupSize, uint8_t{0});
+      for (int64_t row = byteRow; row < allRows; row += rows.packedRows) {
+        const int64_t column = row / at.groups(), group = row % at.groups();
+        const uint8_t* panel = packed + column / kBitsColumns * at.panelBytes();
+        for (int64_t l = 0; l < at.groupSize; ++l) {
+          const int code = codeAt(at, panel, column % kBitsColumns, group, l);
+          target[l] = static_cast<uint8_t>(target[l] | code << rows.bit(row));
+        }
+      }
+    }
+  });
+}
+
+Status gemmBits(int64_t m, int64_t n, int64_t k, const Matrix& a, const BitsWeight& weight, const Scales& scale, const Scales& shift,
+                const FloatOutput& out) {
+  if (m == 0 || n == 0) return Status::ok;
+  const Source source{floatKernel(), bitsKernel(), WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift};
+  if (m <= source.bits.skinny) return streamBits(source, m, a, out);
+  return gemmFloat(m, n, k, a, TileSource{&source, Source::fill}, out);
+}
+
+}  // namespace quanto::cpu

@@ -1,0 +1,95 @@
+// Weights of 2 and 4 bits and of float8 in the form that their kernels stream, and what one instruction set provides for them. As in
+// kernels.h: plain structs, no C++ library header.
+//
+// ceil(N / 16) panels of 16 columns. A panel has for each group of values along K ceil(groupSize / values) vectors of 64 bytes, padded
+// with zeros. Of 4 (2) bits a vector holds 8 (16) values of each column in 32 bits, the first value lowest, as two's complements of
+// code - 8 (code - 2): what is streamed is centred, so that sums stay small. Of float8 it holds 4 values: [4 values][16 columns].
+#pragma once
+
+#include <stdint.h>
+
+namespace quanto::cpu {
+
+enum class BitsCode : int32_t { int2, int4, e4m3fn, e4m3fnuz, e5m2 };
+
+constexpr int kBitsColumns = 16;
+constexpr int64_t kBitsVector = 64;
+
+static constexpr int bitsOf(BitsCode code) { return code == BitsCode::int2 ? 2 : code == BitsCode::int4 ? 4 : 8; }
+// Values of each column in a vector.
+static constexpr int64_t bitsValues(BitsCode code) { return 32 / bitsOf(code); }
+// What is taken off an integer code: the middle of its range.
+static constexpr int bitsCenter(BitsCode code) { return code == BitsCode::int2 ? 2 : code == BitsCode::int4 ? 8 : 0; }
+static constexpr int64_t bitsGroupBytes(BitsCode code, int64_t groupSize) {
+  return (groupSize + bitsValues(code) - 1) / bitsValues(code) * kBitsVector;
+}
+
+// The product of some rows of a with a panel, with all groups along K.
+struct BitsRows {
+  BitsCode code;
+  int64_t groups, groupSize;
+  const uint8_t* codes;
+  const float* scale;   // [groups][16]
+  const float* offset;  // null, or [groups][16]: what a value of centred code 0 is
+  const float* a;
+  int64_t aStride;
+  const float* aSums;  // [rows][groups], over each group; unused without offset
+  float* c;            // [rows][16]
+};
+
+// Values of a panel along K, for the products of many rows.
+struct BitsBlock {
+  BitsCode code;
+  int64_t groupSize;
+  const uint8_t* codes;
+  int64_t first, count;  // along K
+  const float* scale;    // [groups][16], from the group of `first` on
+  const float* shift;    // null, or [groups][16]
+  float* out;            // [count][outStride]
+  int64_t outStride;
+};
+
+constexpr int kMaxBitsRows = 8;
+
+// The product of some rows of int8 with a panel of 2 or 4 bits. Parts of a vector are its bytes' lowest bits, the next, and so on: part p
+// of byte b is value b * parts + p, and a row of `a` is laid out alike, [vectors][parts][4], padded with zeros.
+struct BitsIntegerRows {
+  BitsCode code;
+  int64_t groups, groupSize;
+  const uint8_t* codes;
+  const float* scale;   // [groups][16]
+  const float* offset;  // [groups][16]
+  const int8_t* a;
+  int64_t aStride;       // bytes
+  const int32_t* aSums;  // [rows][groups], over each group
+  float* c;              // [rows][16]
+};
+
+static constexpr int bitsParts(BitsCode code) { return 8 / bitsOf(code); }
+constexpr int kMaxBitsIntegerRows = 8;
+
+struct BitsKernel {
+  const char* name;
+  // The largest m for which `stream` is faster than unpacking for tiles; at most kMaxSkinny.
+  int skinny;
+  // 1 <= rows <= this->rows <= kMaxBitsRows.
+  int rows;
+  void (*stream)(int rows, const BitsRows& product);
+  // out = scale * code - shift: the values as dequantizing gives them.
+  void (*unpack)(const BitsBlock& block);
+  // Sums of each group are exact; c += scale * (sum - center * aSum) and c += offset * aSum for one group after the other, each product and
+  // sum rounded, so that all instruction sets agree to the bit. 1 <= rows <= kMaxBitsIntegerRows.
+  void (*multiply)(int rows, const BitsIntegerRows& product);
+};
+
+extern const BitsKernel kBitsVnni, kBitsAvx512, kBitsAvx2, kBitsRef;
+
+// What instruction sets share.
+void streamBitsAvx512(int rows, const BitsRows& product);
+void unpackBitsAvx512(const BitsBlock& block);
+void multiplyBitsAvx2(int rows, const BitsIntegerRows& product);
+
+// The first of the ordered list that this machine and QUANTO_ISA allow.
+const BitsKernel& bitsKernel();
+
+}  // namespace quanto::cpu

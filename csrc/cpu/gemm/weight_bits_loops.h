@@ -1,0 +1,176 @@
+// The loops that all instruction sets share. `Codes` reads a vector of 64 bytes and gives the 16 values at a place of it; it is a class
+// template on BitsCode with these members, `Vector` being a register or an array of 16 floats:
+//   Codes(const uint8_t* vector);  Vector centred(int place);  Vector value(int place);
+// centred values are what is streamed, values are the codes themselves; of float8 both are the same.
+#pragma once
+
+#include "weight_bits.h"
+
+namespace quanto::cpu {
+
+template <class Codes, BitsCode code, class Traits>
+static inline void unpackBlock(const BitsBlock& block) {
+  constexpr int64_t kValues = bitsValues(code);
+  const int64_t groupBytes = bitsGroupBytes(code, block.groupSize), firstGroup = block.first / block.groupSize;
+  int64_t group = firstGroup, at = block.first % block.groupSize;
+  float* out = block.out;
+  for (int64_t left = block.count; left > 0; ++group, at = 0) {
+    const int64_t end = at + left < block.groupSize ? at + left : block.groupSize;
+    const auto scale = Traits::load(block.scale + (group - firstGroup) * kBitsColumns);
+    const auto shift = block.shift ? Traits::load(block.shift + (group - firstGroup) * kBitsColumns) : Traits::zero();
+    left -= end - at;
+    while (at < end) {
+      const Codes codes(block.codes + group * groupBytes + at / kValues * kBitsVector);
+      const int64_t stop = (at / kValues + 1) * kValues < end ? (at / kValues + 1) * kValues : end;
+      for (; at < stop; ++at, out += block.outStride)
+        Traits::store(out, Traits::affine(scale, codes.value(static_cast<int>(at % kValues)), shift));
+    }
+  }
+}
+
+template <class Codes, BitsCode code, class Traits, int rows>
+static inline void streamPanel(const BitsRows& product) {
+  constexpr int kValues = static_cast<int>(bitsValues(code));
+  // A sum waits for itself: few rows have several.
+  constexpr int kChains = rows == 1 ? 4 : rows <= 4 ? 2 : 1;
+  typename Traits::Vector totals[rows];
+  for (auto& total : totals) total = Traits::zero();
+  const uint8_t* codes = product.codes;
+  for (int64_t group = 0; group < product.groups; ++group) {
+    typename Traits::Vector sums[rows][kChains];
+    for (auto& row : sums) {
+      for (auto& sum : row) sum = Traits::zero();
+    }
+    const float* a = product.a + group * product.groupSize;
+    int64_t l = 0;
+    for (; l + kValues <= product.groupSize; l += kValues, codes += kBitsVector) {
+      const Codes vector(codes);
+#pragma GCC unroll 16
+      for (int p = 0; p < kValues; ++p) {
+        const auto values = vector.centred(p);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; ++i) {
+          sums[i][p % kChains] = Traits::multiplyAdd(a[i * product.aStride + l + p], values, sums[i][p % kChains]);
+        }
+      }
+    }
+    if (l < product.groupSize) {
+      const Codes vector(codes);
+      codes += kBitsVector;
+      for (int p = 0; l + p < product.groupSize; ++p) {
+        const auto values = vector.centred(p);
+        for (int i = 0; i < rows; ++i) sums[i][0] = Traits::multiplyAdd(a[i * product.aStride + l + p], values, sums[i][0]);
+      }
+    }
+    const auto scale = Traits::load(product.scale + group * kBitsColumns);
+    for (int i = 0; i < rows; ++i) {
+      for (int chain = 1; chain < kChains; ++chain) sums[i][0] = Traits::add(sums[i][0], sums[i][chain]);
+      totals[i] = Traits::fused(scale, sums[i][0], totals[i]);
+      if (product.offset) {
+        const float sum = product.aSums[i * product.groups + group];
+        totals[i] = Traits::multiplyAdd(sum, Traits::load(product.offset + group * kBitsColumns), totals[i]);
+      }
+    }
+  }
+  for (int i = 0; i < rows; ++i) Traits::store(product.c + i * kBitsColumns, totals[i]);
+}
+
+template <class Codes, BitsCode code, class Traits>
+static inline void streamRows(int rows, const BitsRows& product) {
+  constexpr void (*kPanels[kMaxBitsRows])(const BitsRows&) = {streamPanel<Codes, code, Traits, 1>, streamPanel<Codes, code, Traits, 2>,
+                                                              streamPanel<Codes, code, Traits, 3>, streamPanel<Codes, code, Traits, 4>,
+                                                              streamPanel<Codes, code, Traits, 5>, streamPanel<Codes, code, Traits, 6>,
+                                                              streamPanel<Codes, code, Traits, 7>, streamPanel<Codes, code, Traits, 8>};
+  kPanels[rows - 1](product);
+}
+
+template <template <BitsCode> class Codes, class Traits>
+static void streamAny(int rows, const BitsRows& product) {
+  switch (product.code) {
+    case BitsCode::int2:
+      return streamRows<Codes<BitsCode::int2>, BitsCode::int2, Traits>(rows, product);
+    case BitsCode::int4:
+      return streamRows<Codes<BitsCode::int4>, BitsCode::int4, Traits>(rows, product);
+    case BitsCode::e4m3fn:
+      return streamRows<Codes<BitsCode::e4m3fn>, BitsCode::e4m3fn, Traits>(rows, product);
+    case BitsCode::e4m3fnuz:
+      return streamRows<Codes<BitsCode::e4m3fnuz>, BitsCode::e4m3fnuz, Traits>(rows, product);
+    case BitsCode::e5m2:
+      return streamRows<Codes<BitsCode::e5m2>, BitsCode::e5m2, Traits>(rows, product);
+  }
+}
+
+template <template <BitsCode> class Codes, class Traits>
+static void unpackAny(const BitsBlock& block) {
+  switch (block.code) {
+    case BitsCode::int2:
+      return unpackBlock<Codes<BitsCode::int2>, BitsCode::int2, Traits>(block);
+    case BitsCode::int4:
+      return unpackBlock<Codes<BitsCode::int4>, BitsCode::int4, Traits>(block);
+    case BitsCode::e4m3fn:
+      return unpackBlock<Codes<BitsCode::e4m3fn>, BitsCode::e4m3fn, Traits>(block);
+    case BitsCode::e4m3fnuz:
+      return unpackBlock<Codes<BitsCode::e4m3fnuz>, BitsCode::e4m3fnuz, Traits>(block);
+    case BitsCode::e5m2:
+      return unpackBlock<Codes<BitsCode::e5m2>, BitsCode::e5m2, Traits>(block);
+  }
+}
+
+// The same with integer operands. `Integers` gives the unsigned codes of a part of a vector; Traits have Sums, 16 int32, and
+//   Sums dot(Sums, Codes, const int8_t* four): adds the products of each column's 4 codes with the 4 values.
+template <class Integers, BitsCode code, class Traits, int rows>
+static inline void multiplyPanel(const BitsIntegerRows& product) {
+  constexpr int kParts = bitsParts(code);
+  const int64_t vectors = (product.groupSize + bitsValues(code) - 1) / bitsValues(code);
+  typename Traits::Vector totals[rows];
+  for (auto& total : totals) total = Traits::zero();
+  const uint8_t* codes = product.codes;
+  const int8_t* a = product.a;
+  for (int64_t group = 0; group < product.groups; ++group) {
+    typename Traits::Sums sums[rows];
+    for (auto& sum : sums) sum = Traits::noSums();
+    for (int64_t v = 0; v < vectors; ++v, codes += kBitsVector, a += kParts * 4) {
+      const Integers vector(codes);
+#pragma GCC unroll 4
+      for (int part = 0; part < kParts; ++part) {
+        const auto values = vector.part(part);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; ++i) sums[i] = Traits::dot(sums[i], values, a + i * product.aStride + part * 4);
+      }
+    }
+    const auto scale = Traits::load(product.scale + group * kBitsColumns), offset = Traits::load(product.offset + group * kBitsColumns);
+    for (int i = 0; i < rows; ++i) {
+      const int32_t aSum = product.aSums[i * product.groups + group];
+      const auto centred = Traits::toFloat(sums[i], bitsCenter(code) * aSum);
+      totals[i] = Traits::add(totals[i], Traits::multiply(scale, centred));
+      totals[i] = Traits::add(totals[i], Traits::multiply(offset, Traits::all(static_cast<float>(aSum))));
+    }
+  }
+  for (int i = 0; i < rows; ++i) Traits::store(product.c + i * kBitsColumns, totals[i]);
+}
+
+template <class Integers, BitsCode code, class Traits>
+static inline void multiplyRows(int rows, const BitsIntegerRows& product) {
+  constexpr void (*kPanels[kMaxBitsIntegerRows])(const BitsIntegerRows&) = {
+      multiplyPanel<Integers, code, Traits, 1>, multiplyPanel<Integers, code, Traits, 2>, multiplyPanel<Integers, code, Traits, 3>,
+      multiplyPanel<Integers, code, Traits, 4>, multiplyPanel<Integers, code, Traits, 5>, multiplyPanel<Integers, code, Traits, 6>,
+      multiplyPanel<Integers, code, Traits, 7>, multiplyPanel<Integers, code, Traits, 8>};
+  kPanels[rows - 1](product);
+}
+
+template <template <BitsCode> class Parts, class Traits>
+static void multiplyAny(int rows, const BitsIntegerRows& product) {
+  if (product.code == BitsCode::int2) multiplyRows<Parts<BitsCode::int2>, BitsCode::int2, Traits>(rows, product);
+  else multiplyRows<Parts<BitsCode::int4>, BitsCode::int4, Traits>(rows, product);
+}
+
+// What turns the stored two's complements of a vector into unsigned codes: the highest bit of each.
+static constexpr uint32_t bitsSigns(BitsCode code) { return code == BitsCode::int2 ? 0xaaaaaaaau : 0x88888888u; }
+static constexpr uint32_t bitsPartMask(BitsCode code) { return code == BitsCode::int2 ? 0x03030303u : 0x0f0f0f0fu; }
+
+// The smallest exponents of float8 are in reach of float16, to which a code is moved by bits: value = float16 * 2^this.
+static constexpr float float8Factor(BitsCode code) {
+  return code == BitsCode::e4m3fn ? 256.0f : code == BitsCode::e4m3fnuz ? 128.0f : 1.0f;
+}
+
+}  // namespace quanto::cpu

@@ -1,0 +1,52 @@
+// AVX-512 VNNI: vpdpbusd multiplies unsigned by signed bytes, and codes of few bits are unsigned as they are.
+#include <immintrin.h>
+
+#include "weight_bits_loops.h"
+
+namespace quanto::cpu {
+namespace {
+
+struct Traits {
+  using Vector = __m512;
+  using Sums = __m512i;
+  static Vector zero() { return _mm512_setzero_ps(); }
+  static Vector load(const float* in) { return _mm512_loadu_ps(in); }
+  static void store(float* out, Vector value) { _mm512_storeu_ps(out, value); }
+  static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
+  static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
+  static Vector all(float value) { return _mm512_set1_ps(value); }
+  static Sums noSums() { return _mm512_setzero_si512(); }
+  static Sums dot(Sums sums, __m512i codes, const int8_t* four) {
+    int32_t values;
+    __builtin_memcpy(&values, four, 4);
+    return _mm512_dpbusd_epi32(sums, codes, _mm512_set1_epi32(values));
+  }
+  static Vector toFloat(Sums sums, int32_t taken) { return _mm512_cvtepi32_ps(_mm512_sub_epi32(sums, _mm512_set1_epi32(taken))); }
+};
+
+template <BitsCode code>
+struct Parts {
+  __m512i vector;
+
+  explicit Parts(const uint8_t* in)
+      : vector(_mm512_xor_si512(_mm512_loadu_si512(in), _mm512_set1_epi32(static_cast<int>(bitsSigns(code))))) {}
+  __m512i part(int index) const {
+    return _mm512_and_si512(_mm512_srli_epi32(vector, static_cast<unsigned>(bitsOf(code) * index)),
+                            _mm512_set1_epi32(static_cast<int>(bitsPartMask(code))));
+  }
+};
+
+void multiply(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, Traits>(rows, product); }
+
+}  // namespace
+
+const BitsKernel kBitsVnni = {
+    .name = "vnni",
+    .skinny = 32,
+    .rows = 8,
+    .stream = streamBitsAvx512,
+    .unpack = unpackBitsAvx512,
+    .multiply = multiply,
+};
+
+}  // namespace quanto::cpu

@@ -1,0 +1,159 @@
+import { calibration, freeze, loadQuantized, manualSeed, nn, quantize, randn, saveQuantized, smooth, tensor, type Tensor } from '../../lib';
+import type { QuantizedModule } from '../../lib/quantize';
+import { rejection, temporaryFolder } from '../io/support';
+import { codeOf } from '../harness/errors';
+
+beforeEach(() => {
+  manualSeed(1);
+});
+
+const folder = temporaryFolder();
+
+/** A norm whose output two layers read, a chain through relu, and a sum of the norm's output: what may and may not be folded. */
+class Net extends nn.Module {
+  readonly norm = new nn.LayerNorm(8);
+  readonly query = new nn.Linear(8, 8);
+  readonly key = new nn.Linear(8, 8);
+  readonly residual = new nn.RMSNorm(8);
+  readonly up = new nn.Linear(8, 16);
+  readonly down = new nn.Linear(16, 8);
+
+  forward(src: Tensor): Tensor {
+    const normed = this.norm.forward(src);
+    const product = this.query.forward(normed).mul(this.key.forward(normed));
+    const kept = this.residual.forward(product);
+    return kept.add(this.down.forward(this.up.forward(kept).relu()));
+  }
+}
+
+/** Channels of very different sizes. */
+const spread = tensor([1, 60, 1, 1, 0.1, 1, 60, 1]);
+function build(): Net {
+  const net = new Net();
+  net.norm.loadStateDict({ weight: spread, bias: randn([8]).mul(spread) });
+  net.residual.loadStateDict({ weight: spread });
+  return net;
+}
+const samples = () => [randn([4, 8]), randn([2, 3, 8])];
+
+describe('smooth', () => {
+  it('moves ranges and keeps the function', async () => {
+    const net = build();
+    const inputs = samples();
+    const before = inputs.map((input) => net.forward(input));
+    const done = await smooth(net, inputs);
+    expect(done).toEqual([
+      { layers: ['query', 'key'], into: 'norm' },
+      { layers: ['down'], into: 'up' },
+      // The output of `residual` is read by the sum, too.
+      { layers: ['up'], into: null },
+    ]);
+    expect(net.up.smoothing?.shape).toEqual([8]);
+    expect([net.query.smoothing, net.down.smoothing]).toEqual([null, null]);
+    for (const [i, input] of inputs.entries()) {
+      expect(net.forward(input).allclose(before[i], { atol: 1e-3, rtol: 1e-4 })).toBe(true);
+    }
+    // With alpha 0.5 the input of a layer and its weight have the same range in each channel.
+    const normed = inputs.map((input) => net.norm.forward(input).reshape(-1, 8).absmax(0));
+    const largest = normed[0].maximum(normed[1]);
+    const ofWeights = net.query.weight.absmax(0).maximum(net.key.weight.absmax(0));
+    expect(largest.allclose(ofWeights, { rtol: 1e-3 })).toBe(true);
+  });
+
+  it('runs a function, sync or async', async () => {
+    const [input] = samples();
+    const [one, other] = [build(), build()];
+    other.loadStateDict(one.stateDict());
+    await smooth(one, () => one.forward(input));
+    await smooth(other, async () => void (await other.forward(input).data()));
+    expect(other.query.weight.tolist()).toEqual(one.query.weight.tolist());
+    expect(other.up.smoothing?.tolist()).toEqual(one.up.smoothing?.tolist());
+  });
+
+  it('leaves what is excluded, and what reads the same input keeps its own factors', async () => {
+    const net = build();
+    const { query, up } = net;
+    const weights = [query, up].map(({ weight }) => weight.tolist());
+    const done = await smooth(net, samples(), { exclude: ['query', 'up'] });
+    expect(done).toEqual([
+      { layers: ['down'], into: 'up' },
+      { layers: ['key'], into: null },
+    ]);
+    expect(query.weight.tolist()).toEqual(weights[0]);
+    // It took over the factors of `down` in its output channels.
+    expect(up.weight.tolist()).not.toEqual(weights[1]);
+    expect(up.smoothing).toBeNull();
+  });
+
+  it('helps quantized activations, and its factors are in files', async () => {
+    const net = build();
+    const inputs = samples();
+    const expected = inputs.map((input) => net.forward(input));
+    const errorOf = (model: nn.Module) => {
+      quantize(model, { weights: 'qint8', activations: 'qint8' });
+      calibration(() => inputs.map((input) => (model as Net).forward(input)));
+      freeze(model);
+      return inputs.reduce((sum, input, i) => sum + (model as Net).forward(input).dequantize().sub(expected[i]).square().mean().item(), 0);
+    };
+    const smoothed = net.clone();
+    await smooth(smoothed, inputs);
+    const plain = errorOf(net.clone());
+    expect(errorOf(smoothed)).toBeLessThan(plain / 2);
+
+    await saveQuantized(smoothed, folder());
+    const loaded = await loadQuantized(new Net(), folder());
+    expect(loaded.up.smoothing?.tolist()).toEqual(smoothed.up.smoothing?.tolist());
+    expect(loaded.forward(inputs[0]).bytesSync()).toEqual(smoothed.forward(inputs[0]).bytesSync());
+  });
+
+  it('refuses what it cannot do', async () => {
+    expect((await rejection(smooth(build(), samples(), { alpha: 2 }))).code).toBe('INVALID_ARGUMENT');
+    expect((await rejection(smooth(build(), []))).code).toBe('INVALID_ARGUMENT');
+    expect((await rejection(smooth(new nn.Sequential(new nn.ReLU()), samples()))).code).toBe('INVALID_ARGUMENT');
+  });
+
+  it('sees nothing any more after samples that fail', async () => {
+    const failing = () => {
+      throw new Error('no');
+    };
+    await expect(smooth(build(), failing)).rejects.toThrow('no');
+    expect(build().forward(samples()[0]).shape).toEqual([4, 8]);
+  });
+});
+
+describe('dynamic smoothing', () => {
+  const layerOf = (model: nn.Sequential) => model[0] as unknown as QuantizedModule & nn.Linear;
+  const input = (largest: number) => randn([16, 8]).mul(tensor([1, largest, 1, 1, 1, 1, 1, 1]));
+
+  it('follows the largest magnitudes until the model is frozen', () => {
+    const model = new nn.Sequential(new nn.Linear(8, 4));
+    const [first, second] = [input(10), input(60)];
+    const expected = model.forward(second);
+    const { weight } = layerOf(model);
+    const plain = model.clone();
+    const before = weight.tolist();
+    quantize(model, { weights: 'qint8', activations: 'qint8', smoothing: 'dynamic' });
+    calibration(() => model.forward(first), { streamline: false });
+    const factors = layerOf(model).smoothing?.tolist();
+    calibration(() => model.forward(second), { streamline: false, momentum: 0 });
+    expect(layerOf(model).smoothing?.tolist()).not.toEqual(factors);
+    expect(weight.tolist()).toEqual(before);
+    const last = layerOf(model).smoothing?.tolist();
+    const unfrozen = model.forward(second).tolist();
+    freeze(model);
+    expect(model.forward(second).tolist()).toEqual(unfrozen);
+    quantize(plain, { weights: 'qint8', activations: 'qint8' });
+    calibration(() => plain.forward(second));
+    const errorOf = (other: nn.Sequential) => other.forward(second).dequantize().sub(expected).square().mean().item();
+    expect(errorOf(model)).toBeLessThan(errorOf(plain));
+
+    calibration(() => model.forward(input(1000)), { streamline: false });
+    expect(layerOf(model).smoothing?.tolist()).toEqual(last);
+  });
+
+  it('refuses what it does not know', () => {
+    const call = (smoothing: unknown) => () => quantize(new nn.Linear(2, 2), { weights: 'qint8', smoothing: smoothing as 'dynamic' });
+    expect(codeOf(call('static'))).toBe('INVALID_ARGUMENT');
+    expect(codeOf(call({ alpha: 3 }))).toBe('INVALID_ARGUMENT');
+  });
+});
