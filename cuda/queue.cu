@@ -95,7 +95,7 @@ Status Issue::finishIndices() {
 
 Queue* openQueue(int32_t device) {
   DeviceQueue& queue = queueOf(device);
-  std::lock_guard<std::mutex> lock(queue.mutex);
+  std::lock_guard<std::recursive_mutex> lock(queue.mutex);
   queue.ordinal = ordinalOf(device);
   if (cudaSetDevice(queue.ordinal) != cudaSuccess) return nullptr;
   if (queue.users == 0 && open(queue) != cudaSuccess) {
@@ -109,7 +109,7 @@ Queue* openQueue(int32_t device) {
 void closeQueue(Queue* handle) {
   if (!handle) return;
   DeviceQueue& queue = deviceQueue(handle);
-  std::lock_guard<std::mutex> lock(queue.mutex);
+  std::lock_guard<std::recursive_mutex> lock(queue.mutex);
   cudaSetDevice(queue.ordinal);
   if (--queue.users == 0) close(queue);
 }
@@ -123,7 +123,7 @@ Status synchronize(Queue* handle) {
 // The host's memory may be gone when this returns, so the bytes go through pinned memory; each half is refilled once it was copied.
 Status copyFromHost(Queue* handle, void* device, const void* host, size_t bytes) {
   DeviceQueue& queue = deviceQueue(handle);
-  std::lock_guard<std::mutex> lock(queue.mutex);
+  std::lock_guard<std::recursive_mutex> lock(queue.mutex);
   cudaError_t error = cudaSetDevice(queue.ordinal);
   for (size_t done = 0; done < bytes && error == cudaSuccess; done += kStagingHalf) {
     const size_t size = std::min(kStagingHalf, bytes - done);
@@ -141,7 +141,7 @@ Status copyFromHost(Queue* handle, void* device, const void* host, size_t bytes)
 // Two pieces are under way at a time; the executor thread waits for them, never the JS thread of an awaited read.
 Status copyToHost(Queue* handle, void* host, const void* device, size_t bytes) {
   DeviceQueue& queue = deviceQueue(handle);
-  std::lock_guard<std::mutex> lock(queue.mutex);
+  std::lock_guard<std::recursive_mutex> lock(queue.mutex);
   cudaError_t error = cudaSetDevice(queue.ordinal);
   const size_t pieces = (bytes + kStagingHalf - 1) / kStagingHalf;
   for (size_t piece = 0; piece <= pieces && error == cudaSuccess; ++piece) {

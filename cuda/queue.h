@@ -8,14 +8,14 @@
 namespace quanto::cuda {
 
 // Memory of the device that kernels use between two launches of one slot. The stream's order lets the next slot reuse it.
-enum class Scratch { partials, patches, sums, codes, workspace, count };
+enum class Scratch { partials, patches, sums, codes, scales, values, workspace, count };
 
 // One for each device. Every environment issues into the same stream, because the core's allocator hands a block from one environment to
 // another as soon as its last user was issued.
 struct DeviceQueue {
   int ordinal = 0;
   int users = 0;
-  std::mutex mutex;
+  std::recursive_mutex mutex;
   cudaStream_t stream = nullptr;
   // Pinned memory that copies pass through, in two halves: one is filled while the other is copied.
   char* staging = nullptr;
@@ -33,7 +33,7 @@ inline constexpr size_t kStagingHalf = size_t{1} << 20;
 
 Status statusOf(cudaError_t error);
 
-// The launches of one slot: nobody else's come between them. The first error ends what follows.
+// The launches of one slot, and of slots that it calls: nobody else's come between them. The first error ends what follows.
 class Issue {
  public:
   explicit Issue(Queue* queue);
@@ -76,7 +76,7 @@ class Issue {
  private:
   static constexpr int64_t kBlock = 256, kGrid = 1 << 16;
   DeviceQueue& queue_;
-  std::lock_guard<std::mutex> lock_;
+  std::lock_guard<std::recursive_mutex> lock_;
   cudaError_t error_;
 };
 

@@ -1,6 +1,8 @@
 // The emulator and the stand-ins: what they compute, and that they find misuse. Each misuse here is meant.
 #include "../../cuda/emulator/emulator.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -216,7 +218,8 @@ void testIntegerProducts() {
         const View src = matrix(xData, m, k, DType::int8), weight = matrix(wData, n, k, DType::int8),
                    target = matrix(out, m, n, DType::float32);
         const View srcScale = vectorOf(scales, 1), weightScale = vectorOf(static_cast<float*>(scales) + 1, 1);
-        CHECK(backend().linearInt8(queue, &src, &srcScale, &weight, &weightScale, nullptr, &target) == Status::ok, "linearInt8");
+        CHECK(backend().linearInt8(queue, &src, &srcScale, &weight, &weightScale, nullptr, nullptr, &target, 0) == Status::ok,
+              "linearInt8");
         std::vector<float> got(m * n);
         backend().copyToHost(queue, got.data(), out, got.size() * 4);
         bool equal = true;
@@ -233,6 +236,65 @@ void testIntegerProducts() {
     }
   }
   CHECK(takeComplaints() == nullptr, "the products misuse nothing");
+  backend().closeQueue(queue);
+}
+
+// Quantization, product, activation and quantization of the result in one slot, against the same steps on the host.
+void testFusedLinear() {
+  Queue* queue = backend().openQueue(0);
+  check::Random random(8);
+  constexpr int64_t m = 5, n = 7, k = 33;
+  std::vector<float> x(m * k), scales = {0.01f, 0.02f, 0.05f};
+  std::vector<int8_t> w(n * k);
+  for (auto& value : x) value = random.symmetric();
+  for (auto& code : w) code = random.code();
+  std::fill(x.begin() + k, x.begin() + 2 * k, 0.0f);
+  void *xData = backend().allocate(0, x.size() * 4), *wData = backend().allocate(0, w.size());
+  void *scaleData = backend().allocate(0, scales.size() * 4), *out = backend().allocate(0, m * n * 4);
+  backend().copyFromHost(queue, xData, x.data(), x.size() * 4);
+  backend().copyFromHost(queue, wData, w.data(), w.size());
+  backend().copyFromHost(queue, scaleData, scales.data(), scales.size() * 4);
+  const auto matrix = [](void* data, int64_t rows, int64_t columns, DType dtype) {
+    View view = vectorOf(data, rows, dtype);
+    view.ndim = 2;
+    view.shape[1] = columns;
+    view.strides[0] = columns;
+    view.strides[1] = 1;
+    return view;
+  };
+  const auto scaleAt = [&](int i) { return vectorOf(static_cast<float*>(scaleData) + i, 1); };
+  const View src = matrix(xData, m, k, DType::float32), weight = matrix(wData, n, k, DType::int8);
+  const View srcScale = scaleAt(0), weightScale = scaleAt(1), outScale = scaleAt(2);
+  const auto code = [](float value, float scale) {
+    return scale == 0 ? 0.0f : std::fmin(std::fmax(std::nearbyint(value / scale), -128.0f), 127.0f);
+  };
+  for (const bool dynamic : {false, true}) {
+    for (const bool codes : {false, true}) {
+      const View target = matrix(out, m, n, codes ? DType::int8 : DType::float32);
+      CHECK(backend().linearInt8(queue, &src, dynamic ? nullptr : &srcScale, &weight, &weightScale, nullptr, codes ? &outScale : nullptr,
+                                 &target, static_cast<int32_t>(Activation::relu)) == Status::ok,
+            "linearInt8 of floats");
+      std::vector<float> floats(m * n);
+      std::vector<int8_t> bytes(m * n);
+      backend().copyToHost(queue, codes ? static_cast<void*>(bytes.data()) : floats.data(), out, codes ? m * n : m * n * 4);
+      for (int64_t i = 0; i < m; ++i) {
+        float largest = 0;
+        for (int64_t l = 0; l < k; ++l) largest = std::fmax(largest, std::fabs(x[i * k + l]));
+        const float scale = dynamic ? largest / 127 : scales[0];
+        for (int64_t j = 0; j < n; ++j) {
+          int32_t sum = 0;
+          for (int64_t l = 0; l < k; ++l) sum += static_cast<int32_t>(code(x[i * k + l], scale)) * w[j * k + l];
+          const float value = std::fmax(static_cast<float>(sum) * (scale * scales[1]), 0.0f),
+                      expected = codes ? code(value, scales[2]) : value;
+          const float got = codes ? bytes[i * n + j] : floats[i * n + j];
+          CHECK(got == expected, "linearInt8 of floats (dynamic %d, codes %d) at %ld,%ld: %g expected %g", dynamic, codes,
+                static_cast<long>(i), static_cast<long>(j), got, expected);
+        }
+      }
+    }
+  }
+  for (void* data : {xData, wData, scaleData, out}) backend().release(0, data, 0);
+  CHECK(takeComplaints() == nullptr, "the fused layer misuses nothing");
   backend().closeQueue(queue);
 }
 
@@ -274,6 +336,7 @@ int main() {
   testMisuse();
   testBlasLt();
   testIntegerProducts();
+  testFusedLinear();
   testReductions();
   return check::report("emulator");
 }
