@@ -148,6 +148,20 @@ void testUnary() {
   }
 }
 
+// Every int8 code, with bounds within, at and beyond the codes.
+void testCodes() {
+  Tensor src(DType::int8, {256}), out(DType::int8, {256});
+  src.fill([](int64_t i) { return static_cast<double>(i - 128); });
+  const double bounds[][2] = {{-3, 5}, {-128, 127}, {-1e30, 1e30}, {0, kInfinity}, {-1000, 300}, {130, 200}, {-300, -200}};
+  for (int op = 0; op < cpu::kUnaryCount; ++op) {
+    if (cpu::kUnaryResults[op] != cpu::Result::same) continue;
+    for (const auto& [low, high] : bounds) {
+      cpu::unary(nullptr, op, src, out, low, high);
+      checkEach(kUnaryNames[op], out, 0, [&](int64_t i) { return wrapped(kUnary[op](src[i], low, high), DType::int8); });
+    }
+  }
+}
+
 // The vectorized functions over all finite float32 values, in units of the last place; subnormal results count in the smallest unit.
 void testAccuracy() {
   struct Bound {
@@ -380,6 +394,7 @@ void testRandom() {
 int main(int, char** argv) {
   if (const int* status = runUnderEveryIsa(argv)) return *status;
   testUnary();
+  testCodes();
   testAccuracy();
   testBinary();
   testWhere();
