@@ -63,13 +63,15 @@ async function evaluate(model: nn.Module, data: Dataset, batchSize: number): Pro
 async function time(model: nn.Module, data: Dataset, batchSize: number): Promise<number> {
   const { images, labels } = data.batch(inOrder(data.size, batchSize)[0]);
   const times: number[] = [];
-  for (let run = 0; run < WARM_UP_RUNS + TIMED_RUNS; run++) {
+  // A handful of images (--images) is for a quick look.
+  const [warmUp, timed] = [WARM_UP_RUNS, TIMED_RUNS].map((runs) => Math.min(runs, data.size));
+  for (let run = 0; run < warmUp + timed; run++) {
     const started = performance.now();
     using logits = noGrad(() => tidy(() => model.forward(images)));
     await logits.data();
-    if (run >= WARM_UP_RUNS) times.push(performance.now() - started);
+    if (run >= warmUp) times.push(performance.now() - started);
   }
   images.dispose();
   labels.dispose();
-  return times.sort((a, b) => a - b)[Math.floor(TIMED_RUNS / 2)];
+  return times.sort((a, b) => a - b)[Math.floor(timed / 2)];
 }
