@@ -4,7 +4,7 @@ const contestants = [quanto('float32'), quanto('W8'), quanto('W8A8'), onnxruntim
 
 export const conv: Benchmark = {
   name: 'conv',
-  summary: 'ResNet-20 on CIFAR images; onnxruntime has its batch norms folded and, in int8, uint8 activations',
+  summary: 'ResNet-20 on CIFAR images, W8A8 with `integerConvs`; onnxruntime has its batch norms folded and, in int8, uint8 activations',
   contestants,
   ratios: [
     { of: 'quanto float32', to: 'onnxruntime float32' },

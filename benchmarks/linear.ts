@@ -17,14 +17,18 @@ const contestants = [
   quanto('W8'),
   quanto('W8A8'),
   quanto('W8A8 dynamic'),
+  quanto('W4'),
+  quanto('W4A8 dynamic'),
   onnxruntime('float32'),
   onnxruntime('dynamic int8'),
   onnxruntime('int8 block 32'),
+  onnxruntime('int4 block 32'),
+  onnxruntime('int4 block 32 level 4'),
 ];
 
 export const linear: Benchmark = {
   name: 'linear',
-  summary: 'one linear layer [M, K] -> [M, N] with bias: float32, int8 weights, int8 weights and activations',
+  summary: 'one linear layer [M, K] -> [M, N] with bias: float32, weights of 8 and 4 bits, and integer activations',
   contestants,
   ratios: [
     { of: 'quanto float32', to: 'onnxruntime float32' },
@@ -34,6 +38,9 @@ export const linear: Benchmark = {
     { of: 'quanto W8A8', to: 'quanto float32' },
     { of: 'quanto W8A8', to: 'onnxruntime dynamic int8' },
     { of: 'quanto W8A8 dynamic', to: 'onnxruntime dynamic int8' },
+    { of: 'quanto W4', to: 'quanto float32' },
+    { of: 'quanto W4', to: 'onnxruntime int4 block 32' },
+    { of: 'quanto W4A8 dynamic', to: 'onnxruntime int4 block 32 level 4' },
   ],
   cases: layers.flatMap(([k, n]) =>
     rows.map((m) => ({

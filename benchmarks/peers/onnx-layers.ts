@@ -3,16 +3,16 @@ import { uniform } from '../harness/numbers';
 import type { OnnxGraph } from './onnx-graph';
 
 /** How a linear layer or a convolution computes. */
-export type Precision = 'float32' | 'dynamic int8' | 'int8 block 32' | 'static int8';
+export type Precision = 'float32' | 'dynamic int8' | 'int8 block 32' | 'int4 block 32' | 'int4 block 32 level 4' | 'static int8';
 
-/** int8 codes [rows, columns] by absmax of each row, and the scales. */
-function quantizeRows(weight: Float32Array, rows: number): { codes: Int8Array; scales: Float32Array } {
+/** Signed codes [rows, columns] by absmax of each row, and the scales. */
+function quantizeRows(weight: Float32Array, rows: number, largest = 127): { codes: Int8Array; scales: Float32Array } {
   const columns = weight.length / rows;
   const codes = new Int8Array(weight.length);
   const scales = new Float32Array(rows);
   for (let row = 0; row < rows; row++) {
     const values = weight.subarray(row * columns, (row + 1) * columns);
-    scales[row] = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127;
+    scales[row] = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / largest;
     for (let i = 0; i < columns; i++) codes[row * columns + i] = Math.round(values[i] / scales[row]);
   }
   return { codes, scales };
@@ -33,8 +33,9 @@ export function linearLayer(graph: OnnxGraph, x: string, k: number, n: number, s
   if (precision === 'float32') {
     return graph.op('Add', [graph.op('MatMul', [x, graph.constant([k, n], transposed(weight, n))]), bias]);
   }
+  const blocks = blockFormats[precision as keyof typeof blockFormats];
+  if (blocks) return blockLinear(graph, x, { k, n, ...blocks }, weight, bias);
   const { codes, scales } = quantizeRows(weight, n);
-  if (precision === 'int8 block 32') return blockLinear(graph, x, k, n, weight, bias);
   // onnxruntime fuses these nodes into one DynamicQuantizeMatMul.
   const [xq, xScale, xZero] = graph.ops('DynamicQuantizeLinear', [x], 3);
   const zero = graph.constant([n], new Int8Array(n));
@@ -43,14 +44,31 @@ export function linearLayer(graph: OnnxGraph, x: string, k: number, n: number, s
   return graph.op('Add', [graph.op('Mul', [graph.op('Cast', [sums], { to: 1 }), scale]), bias]);
 }
 
-/** Weight-only int8 in blocks of 32 along k, unsigned with a zero point of 128. */
-function blockLinear(graph: OnnxGraph, x: string, k: number, n: number, weight: Float32Array, bias: string): string {
+/** Weight-only formats of MatMulNBits; at accuracy level 4 the activations are quantized to int8 too, at 0 they stay float32. */
+const blockFormats = {
+  'int8 block 32': { bits: 8, level: 4 },
+  'int4 block 32': { bits: 4, level: 0 },
+  'int4 block 32 level 4': { bits: 4, level: 4 },
+} as const;
+
+/** Weights in blocks of 32 along k, unsigned with the zero point in the middle. */
+function blockLinear(
+  graph: OnnxGraph,
+  x: string,
+  { k, n, bits, level }: { k: number; n: number; bits: 4 | 8; level: number },
+  weight: Float32Array,
+  bias: string,
+): string {
   const blocks = k / 32;
-  const { codes, scales } = quantizeRows(weight, n * blocks);
-  const unsigned = Uint8Array.from(codes, (code) => code + 128);
-  const inputs = [x, graph.constant([n, blocks, 32], unsigned), graph.constant([n * blocks], scales)];
-  const product = graph.op('MatMulNBits', inputs, { K: k, N: n, bits: 8, block_size: 32, accuracy_level: 4 }, 'com.microsoft');
-  return graph.op('Add', [product, bias]);
+  const middle = 2 ** (bits - 1);
+  const { codes, scales } = quantizeRows(weight, n * blocks, middle - 1);
+  const unsigned = Uint8Array.from(codes, (code) => code + middle);
+  // Two codes of 4 bits share a byte, the first in its low half.
+  const bytes =
+    bits === 8 ? unsigned : Uint8Array.from({ length: unsigned.length / 2 }, (_, i) => unsigned[2 * i] | (unsigned[2 * i + 1] << 4));
+  const inputs = [x, graph.constant([n, blocks, 4 * bits], bytes), graph.constant([n * blocks], scales)];
+  const attributes = { K: k, N: n, bits, block_size: 32, accuracy_level: level };
+  return graph.op('Add', [graph.op('MatMulNBits', inputs, attributes, 'com.microsoft'), bias]);
 }
 
 /** Quantizes to uint8 and back, which onnxruntime folds into the integer ops around it. */

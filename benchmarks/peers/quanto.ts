@@ -22,7 +22,7 @@ import { prepareCall } from './call-workload';
 import { prepareOp } from './op-workload';
 import { type Prepared, serve } from './serve';
 
-export type Precision = 'float32' | 'W8' | 'W8A8' | 'W8A8 dynamic';
+export type Precision = 'float32' | 'W8' | 'W8A8' | 'W8A8 dynamic' | 'W4' | 'W4A8 dynamic';
 
 type Float = nn.Module<[Tensor]>;
 
@@ -36,8 +36,10 @@ async function inPrecision(model: Float, precision: Precision, x: Tensor): Promi
   if (precision === 'float32') return model.eval();
   const options = {
     W8: { weights: 'qint8' },
-    W8A8: { weights: 'qint8', activations: 'qint8' },
+    W8A8: { weights: 'qint8', activations: 'qint8', integerConvs: true },
     'W8A8 dynamic': { weights: 'qint8', activations: 'qint8', activationScale: 'dynamic' },
+    W4: { weights: 'qint4', groupSize: 32 },
+    'W4A8 dynamic': { weights: 'qint4', activations: 'qint8', activationScale: 'dynamic', groupSize: 32 },
   } as const;
   const quantized = quantize(model, options[precision]).eval();
   if (precision === 'W8A8') {
