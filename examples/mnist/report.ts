@@ -58,7 +58,7 @@ export function table(steps: readonly Step[], batchSize: number): string {
     rows.toString(),
     'vs. float: percentage points. File size: the state dict as safetensors; 1 kB is 1000 bytes.',
     'Memory: all live tensors of the model, as memory() counts them. Per batch: forward and reading the logits, median of many runs.',
-    'Until a model is frozen it keeps its float weights and quantizes them anew in each forward.',
+    'Until a model is frozen it keeps its float weights, and beside them, in evaluation, the integer ones made from them.',
   ].join('\n');
 }
 

@@ -11,6 +11,10 @@ import { cachedWeight, dropCachedWeight } from './weight-cache';
 
 /** A linear layer on quantized weights and, when activations are quantized, integer inputs. */
 export class QLinear extends QModule(Linear) {
+  override get operation(): string {
+    return 'linear';
+  }
+
   override get quantizesInput(): boolean {
     return true;
   }

@@ -37,7 +37,8 @@ describeWith(storiesFiles, 'stories260K with outliers in its activations', () =>
     const smoothed = float.clone();
     const done = await smooth(smoothed, samples);
     // Two norms in each of five layers take over the factors of the projections behind them.
-    expect(done.filter(({ into }) => into?.endsWith('_norm')).map(({ layers }) => layers.length)).toEqual([3, 3, 3, 3, 3, 2, 2, 2, 2, 2]);
+    const shared = done.filter(({ into }) => into?.endsWith('_norm')).map(({ layers }) => layers.length);
+    expect(shared.sort((a, b) => b - a)).toEqual([3, 3, 3, 3, 3, 2, 2, 2, 2, 2]);
     expect(perplexityOf(float)).toBeGreaterThan(2 * reference);
     expect(perplexityOf(smoothed)).toBeLessThan(1.01 * reference);
   });

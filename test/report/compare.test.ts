@@ -1,6 +1,20 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-import { calibration, compare, freeze, manualSeed, memory, nn, noGrad, type QTensor, quantize, randn, type Tensor, tidy } from '../../lib';
+import {
+  calibration,
+  compare,
+  freeze,
+  manualSeed,
+  memory,
+  nn,
+  noGrad,
+  ones,
+  type QTensor,
+  quantize,
+  randn,
+  type Tensor,
+  tidy,
+} from '../../lib';
 import type { QuantizedModule } from '../../lib/quantize';
 import type { Samples } from '../../lib/report/samples';
 import { coded } from '../harness/errors';
@@ -224,6 +238,8 @@ describe('the models are left as they were:', () => {
     expect(memory().tensors).toBe(tensors);
     // Also when the last module fails.
     const narrower = quantize(new Mlp([6, 9, 7, 4]), { weights: 'qint8' });
+    // An evaluation keeps the quantized weights of a model that is not frozen.
+    noGrad(() => tidy(() => void narrower.forward(ones([1, 6]))));
     await collectGarbage();
     const before = memory().tensors;
     await expect(compare(float, narrower, samples)).rejects.toEqual(coded('SHAPE_MISMATCH'));

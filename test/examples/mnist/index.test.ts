@@ -36,7 +36,8 @@ describe('the quick demo', () => {
 
   test('freezing and loading leave about a quarter of the memory and of the file', () => {
     const [float, , , tuned, frozen, loaded] = figures.steps;
-    expect(tuned.memoryBytes / float.memoryBytes).toBeCloseTo(1, 2);
+    // An evaluation keeps the integer weights beside the float ones until these are written to.
+    expect(tuned.memoryBytes / float.memoryBytes).toBeCloseTo(1.25, 1);
     for (const step of [frozen, loaded]) {
       expect(step.memoryBytes / float.memoryBytes).toBeLessThan(0.27);
       expect(step.fileBytes / float.fileBytes).toBeLessThan(0.27);
