@@ -1,6 +1,11 @@
 // Interleaved timing of several contestants: a time alone means nothing on a shared machine, a ratio of medians of one run does.
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Contestant } from './contestant';
 import type { Workload } from './protocol';
+
+/** Idle threads of a library may spin for a while; the next contestant waits until they sleep, in milliseconds. */
+const PAUSE = 40;
 
 /** What one contestant did in one case. */
 export interface Timing {
@@ -45,6 +50,7 @@ export async function compare(
   for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < running.length; i++) {
       const entry = running[(i + round) % running.length];
+      await sleep(PAUSE);
       // Five digits are more than any clock is worth, and keep the checked-in results small.
       entry.samples.push(...(await entry.contestant.sample(samplesPerRound)).map((time) => Number(time.toPrecision(5))));
     }
