@@ -25,9 +25,9 @@ constexpr const char* kNames[] = {"ref", "avx2", "avxvnni", "avx512", "vnni", "a
 constexpr int kCount = sizeof(kNames) / sizeof(kNames[0]);
 constexpr const char* kChoices = "ref, avx2, avxvnni, avx512, vnni, amx, neon, dotprod";
 
-bool bit(uint32_t word, int index) { return word >> index & 1; }
-
 #if defined(__x86_64__)
+
+bool bit(uint32_t word, int index) { return word >> index & 1; }
 
 // Which register state the system saves on a task switch (Intel SDM volume 1, 13.3).
 uint64_t enabledState() {

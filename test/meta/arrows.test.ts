@@ -95,7 +95,7 @@ describe('arrows of csrc/', () => {
 
   test('the files of an instruction set include no C++ library header', () => {
     const headers = files
-      .filter((file) => /_(avx2|avxvnni|avx512|vnni|amx)\.cpp$/.test(file))
+      .filter((file) => /_(avx2|avxvnni|avx512|vnni|amx|neon|dotprod)\.cpp$/.test(file))
       .flatMap((file) => [...read(file).matchAll(/^\s*#\s*include\s+<([^>]+)>/gm)].map((match) => `${file}: ${match[1]}`));
     expect(headers.filter((header) => !header.endsWith('.h'))).toEqual([]);
   });

@@ -11,7 +11,7 @@ interface WeakSymbol {
 }
 
 const objects = sources('build/cmake', '.cpp.o');
-const isaObjects = objects.filter((object) => /_(avx2|avxvnni|avx512|vnni|amx)\.cpp\.o$/.test(object));
+const isaObjects = objects.filter((object) => /_(avx2|avxvnni|avx512|vnni|amx|neon|dotprod)\.cpp\.o$/.test(object));
 
 function weakSymbols(paths: string[]): WeakSymbol[] {
   const output = execFileSync('nm', ['--demangle', '--defined-only', '-A', ...paths.map((path) => join(root, path))], {

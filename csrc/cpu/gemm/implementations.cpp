@@ -22,6 +22,8 @@ constexpr Implementation<FloatKernel> kFloatList[] = {
 #if defined(__x86_64__)
     {Isa::avx512, &kFloatAvx512},
     {Isa::avx2, &kFloatAvx2},
+#elif defined(__aarch64__)
+    {Isa::neon, &kFloatNeon},
 #endif
     {Isa::ref, &kFloatRef},
 };
@@ -29,6 +31,8 @@ constexpr Implementation<FloatKernel> kFloatList[] = {
 constexpr Implementation<Int8Kernel> kInt8List[] = {
 #if defined(__x86_64__)
     {Isa::amx, &kInt8Amx}, {Isa::vnni, &kInt8Vnni}, {Isa::avxvnni, &kInt8Avxvnni}, {Isa::avx2, &kInt8Avx2},
+#elif defined(__aarch64__)
+    {Isa::dotprod, &kInt8Dotprod},
 #endif
     {Isa::ref, &kInt8Ref},
 };

@@ -93,8 +93,8 @@ struct Int8Kernel {
   void (*scale)(const ScaledTile& tile);
 };
 
-extern const FloatKernel kFloatAvx512, kFloatAvx2, kFloatRef;
-extern const Int8Kernel kInt8Amx, kInt8Vnni, kInt8Avxvnni, kInt8Avx2, kInt8Ref;
+extern const FloatKernel kFloatAvx512, kFloatAvx2, kFloatNeon, kFloatRef;
+extern const Int8Kernel kInt8Amx, kInt8Vnni, kInt8Avxvnni, kInt8Avx2, kInt8Dotprod, kInt8Ref;
 
 // The first of each ordered list that this machine and QUANTO_ISA allow.
 const FloatKernel& floatKernel();

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Runs the C++ tests of the core as 64-bit ARM programs on an emulator: npm run test:arm64 [-- PROGRAM...]
+# Each kernel test runs once for every instruction set that aarch64 has. Where the tools are absent nothing is tested, and that is said.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+for tool in cmake aarch64-linux-gnu-g++ qemu-aarch64; do
+  command -v "$tool" > /dev/null && continue
+  echo "skipped: $tool is not installed; on Debian run: apt-get install cmake g++-aarch64-linux-gnu qemu-user"
+  exit 0
+done
+
+out=build/arm64
+cmake -S . -B $out -DCMAKE_TOOLCHAIN_FILE="$PWD/scripts/arm64.cmake" > /dev/null
+cmake --build $out --parallel 2 --target native_tests -- --quiet
+
+# The emulator bears neither a program that starts itself anew, as under each instruction set, nor a fork while threads run.
+programs=("$@")
+if [[ $# -eq 0 ]]; then
+  for source in test/native/*_test.cpp; do programs+=("$(basename "$source" .cpp)"); done
+fi
+status=0
+run() {
+  local name=$1 output
+  shift
+  if output=$(env "$@" qemu-aarch64 -L /usr/aarch64-linux-gnu "$out/test/$name" 2>&1) && [[ $output =~ [1-9][0-9]*\ passed,\ 0\ failed ]]; then
+    echo "pass  $name${1:+ $1}: ${output##*$'\n'}"
+  else
+    printf 'FAIL  %s %s\n%s\n' "$name" "${1:-}" "$output"
+    status=1
+  fi
+}
+for name in "${programs[@]}"; do
+  if [[ $name == isa_test ]]; then
+    echo "skip  $name: it starts itself anew"
+  elif [[ $name == pool_test ]]; then
+    echo "skip  $name: it forks while threads run"
+  elif grep -q runUnderEveryIsa "test/native/$name.cpp"; then
+    for isa in ref neon dotprod; do run "$name" QUANTO_ISA=$isa; done
+  else
+    run "$name"
+  fi
+done
+exit $status
