@@ -9,7 +9,7 @@ if ! command -v aarch64-linux-gnu-g++ > /dev/null; then
 fi
 out=build/arm64
 headers="$PWD/node_modules/node-api-headers/include;$PWD/node_modules/node-addon-api"
-cmake -S . -B $out -DCMAKE_TOOLCHAIN_FILE="$PWD/scripts/arm64.cmake" -DCMAKE_JS_INC="$headers" > /dev/null
-cmake --build $out --parallel 2 --target quanto -- --quiet
+cmake --no-warn-unused-cli -S . -B $out -DCMAKE_TOOLCHAIN_FILE="$PWD/scripts/arm64.cmake" -DCMAKE_JS_INC="$headers" > /dev/null
+cmake --build $out --parallel 2 --target quanto > $out/build.log || { cat $out/build.log; exit 1; }
 mkdir -p prebuilds/linux-arm64
 aarch64-linux-gnu-strip -o prebuilds/linux-arm64/quanto.glibc.node $out/quanto.node

@@ -11,8 +11,8 @@ for tool in cmake aarch64-linux-gnu-g++ qemu-aarch64; do
 done
 
 out=build/arm64
-cmake -S . -B $out -DCMAKE_TOOLCHAIN_FILE="$PWD/scripts/arm64.cmake" > /dev/null
-cmake --build $out --parallel 2 --target native_tests -- --quiet
+cmake --no-warn-unused-cli -S . -B $out -DCMAKE_TOOLCHAIN_FILE="$PWD/scripts/arm64.cmake" > /dev/null
+cmake --build $out --parallel 2 --target native_tests > $out/build.log || { cat $out/build.log; exit 1; }
 
 # The emulator bears neither a program that starts itself anew, as under each instruction set, nor a fork while threads run.
 programs=("$@")

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freeze, loadQuantized, nn, noGrad, ones, quantize, saveQuantized, tidy, version } from 'quanto';
+import { freeze, loadQuantized, nn, noGrad, ones, quantize, saveQuantized, synchronize, tidy, version } from 'quanto';
 
 import type { Workload } from '../harness/protocol';
 import { type Prepared, serve } from './serve';
@@ -25,11 +25,17 @@ async function write(folder: string, layers: number, width: number): Promise<voi
   await saveQuantized(model, folder);
 }
 
-/** Peak resident memory of loading beyond what the process had before, in bytes. */
+/** By how much loading raises the peak of resident memory, in bytes. The float model is there before and stays: its memory is not counted. */
 async function peak(folder: string, layers: number, width: number): Promise<number> {
-  const before = process.memoryUsage.rss();
-  await loadAndRun(folder, layers, width);
-  return process.resourceUsage().maxRSS * 1024 - before;
+  const model = build(layers, width);
+  const floats = model.parameters();
+  synchronize();
+  const before = process.resourceUsage().maxRSS;
+  await loadQuantized(model, folder);
+  synchronize();
+  const grown = (process.resourceUsage().maxRSS - before) * 1024;
+  for (const float of floats) float.dispose();
+  return grown;
 }
 
 const child = (...args: string[]) =>
