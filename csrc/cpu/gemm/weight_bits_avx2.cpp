@@ -125,13 +125,14 @@ struct Parts {
   }
 };
 
-void stream(int rows, const BitsRows& product) { streamAny<Codes, Traits>(rows, product); }
+constexpr int kRows = 4;
+void stream(int rows, const BitsRows& product) { streamAny<Codes, Traits, kRows>(rows, product); }
 void unpack(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
 
 }  // namespace
 
-void multiplyBitsAvx2(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, IntegerTraits>(rows, product); }
+void multiplyBitsAvx2(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, IntegerTraits, kMaxBitsIntegerRows>(rows, product); }
 
-const BitsKernel kBitsAvx2 = {.name = "avx2", .skinny = 8, .rows = 4, .stream = stream, .unpack = unpack, .multiply = multiplyBitsAvx2};
+const BitsKernel kBitsAvx2 = {.name = "avx2", .skinny = 8, .rows = kRows, .stream = stream, .unpack = unpack, .multiply = multiplyBitsAvx2};
 
 }  // namespace quanto::cpu

@@ -75,13 +75,13 @@ struct Codes<BitsCode::int2> {
 
 }  // namespace
 
-void streamBitsAvx512(int rows, const BitsRows& product) { streamAny<Codes, Traits>(rows, product); }
+void streamBitsAvx512(int rows, const BitsRows& product) { streamAny<Codes, Traits, kMaxBitsRows>(rows, product); }
 void unpackBitsAvx512(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
 
 const BitsKernel kBitsAvx512 = {
     .name = "avx512",
     .skinny = 32,
-    .rows = 8,
+    .rows = kMaxBitsRows,
     .stream = streamBitsAvx512,
     .unpack = unpackBitsAvx512,
     .multiply = multiplyBitsAvx2,

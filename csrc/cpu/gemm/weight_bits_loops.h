@@ -75,28 +75,28 @@ static inline void streamPanel(const BitsRows& product) {
   for (int i = 0; i < rows; ++i) Traits::store(product.c + i * kBitsColumns, totals[i]);
 }
 
-template <class Codes, BitsCode code, class Traits>
+// 1 <= rows <= most; a panel for each number of rows that a kernel takes, and no more.
+template <class Codes, BitsCode code, class Traits, int most>
 static inline void streamRows(int rows, const BitsRows& product) {
-  constexpr void (*kPanels[kMaxBitsRows])(const BitsRows&) = {streamPanel<Codes, code, Traits, 1>, streamPanel<Codes, code, Traits, 2>,
-                                                              streamPanel<Codes, code, Traits, 3>, streamPanel<Codes, code, Traits, 4>,
-                                                              streamPanel<Codes, code, Traits, 5>, streamPanel<Codes, code, Traits, 6>,
-                                                              streamPanel<Codes, code, Traits, 7>, streamPanel<Codes, code, Traits, 8>};
-  kPanels[rows - 1](product);
+  if constexpr (most > 1) {
+    if (rows < most) return streamRows<Codes, code, Traits, most - 1>(rows, product);
+  }
+  streamPanel<Codes, code, Traits, most>(product);
 }
 
-template <template <BitsCode> class Codes, class Traits>
+template <template <BitsCode> class Codes, class Traits, int most>
 static void streamAny(int rows, const BitsRows& product) {
   switch (product.code) {
     case BitsCode::int2:
-      return streamRows<Codes<BitsCode::int2>, BitsCode::int2, Traits>(rows, product);
+      return streamRows<Codes<BitsCode::int2>, BitsCode::int2, Traits, most>(rows, product);
     case BitsCode::int4:
-      return streamRows<Codes<BitsCode::int4>, BitsCode::int4, Traits>(rows, product);
+      return streamRows<Codes<BitsCode::int4>, BitsCode::int4, Traits, most>(rows, product);
     case BitsCode::e4m3fn:
-      return streamRows<Codes<BitsCode::e4m3fn>, BitsCode::e4m3fn, Traits>(rows, product);
+      return streamRows<Codes<BitsCode::e4m3fn>, BitsCode::e4m3fn, Traits, most>(rows, product);
     case BitsCode::e4m3fnuz:
-      return streamRows<Codes<BitsCode::e4m3fnuz>, BitsCode::e4m3fnuz, Traits>(rows, product);
+      return streamRows<Codes<BitsCode::e4m3fnuz>, BitsCode::e4m3fnuz, Traits, most>(rows, product);
     case BitsCode::e5m2:
-      return streamRows<Codes<BitsCode::e5m2>, BitsCode::e5m2, Traits>(rows, product);
+      return streamRows<Codes<BitsCode::e5m2>, BitsCode::e5m2, Traits, most>(rows, product);
   }
 }
 
@@ -149,19 +149,18 @@ static inline void multiplyPanel(const BitsIntegerRows& product) {
   for (int i = 0; i < rows; ++i) Traits::store(product.c + i * kBitsColumns, totals[i]);
 }
 
-template <class Integers, BitsCode code, class Traits>
+template <class Integers, BitsCode code, class Traits, int most>
 static inline void multiplyRows(int rows, const BitsIntegerRows& product) {
-  constexpr void (*kPanels[kMaxBitsIntegerRows])(const BitsIntegerRows&) = {
-      multiplyPanel<Integers, code, Traits, 1>, multiplyPanel<Integers, code, Traits, 2>, multiplyPanel<Integers, code, Traits, 3>,
-      multiplyPanel<Integers, code, Traits, 4>, multiplyPanel<Integers, code, Traits, 5>, multiplyPanel<Integers, code, Traits, 6>,
-      multiplyPanel<Integers, code, Traits, 7>, multiplyPanel<Integers, code, Traits, 8>};
-  kPanels[rows - 1](product);
+  if constexpr (most > 1) {
+    if (rows < most) return multiplyRows<Integers, code, Traits, most - 1>(rows, product);
+  }
+  multiplyPanel<Integers, code, Traits, most>(product);
 }
 
-template <template <BitsCode> class Parts, class Traits>
+template <template <BitsCode> class Parts, class Traits, int most>
 static void multiplyAny(int rows, const BitsIntegerRows& product) {
-  if (product.code == BitsCode::int2) multiplyRows<Parts<BitsCode::int2>, BitsCode::int2, Traits>(rows, product);
-  else multiplyRows<Parts<BitsCode::int4>, BitsCode::int4, Traits>(rows, product);
+  if (product.code == BitsCode::int2) multiplyRows<Parts<BitsCode::int2>, BitsCode::int2, Traits, most>(rows, product);
+  else multiplyRows<Parts<BitsCode::int4>, BitsCode::int4, Traits, most>(rows, product);
 }
 
 // What turns the stored two's complements of a vector into unsigned codes: the highest bit of each.

@@ -36,14 +36,14 @@ struct Parts {
   }
 };
 
-void multiply(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, Traits>(rows, product); }
+void multiply(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, Traits, kMaxBitsIntegerRows>(rows, product); }
 
 }  // namespace
 
 const BitsKernel kBitsVnni = {
     .name = "vnni",
     .skinny = 32,
-    .rows = 8,
+    .rows = kMaxBitsRows,
     .stream = streamBitsAvx512,
     .unpack = unpackBitsAvx512,
     .multiply = multiply,
