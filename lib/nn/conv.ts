@@ -3,7 +3,7 @@ import { add } from '../ops/binary';
 import { conv2d, conv2dFused, type Conv2dOptions, type ConvSteps, type Pair } from '../ops/conv';
 import { relu } from '../ops/unary';
 import { QuantoError } from '../tensor/error';
-import { isGradEnabled } from '../tensor/grad-mode';
+import { recordsGradient } from '../tensor/grad-mode';
 import { tidy } from '../tensor/scope';
 import { Tensor } from '../tensor/tensor';
 
@@ -108,7 +108,7 @@ function canFuse(conv: Conv2d, src: Tensor, { norm, addend }: ConvFollowers): bo
   if (norm.training || norm.forward !== BatchNorm2d.prototype.forward || !running_mean || !running_var) return false;
   if (src.ndim !== 4 || norm.numFeatures !== conv.outChannels) return false;
   if (addend && (addend.isQuantized || addend.dtype !== 'float32')) return false;
-  return !isGradEnabled() || ![src, conv.weight, conv.bias, weight, bias, addend].some((tensor) => tensor?.requiresGrad);
+  return !recordsGradient([src, conv.weight, conv.bias, weight, bias, addend]);
 }
 
 function affineOf({ running_mean, running_var, weight, bias, eps }: BatchNorm2d): readonly [Tensor, Tensor] {

@@ -1,7 +1,7 @@
 // In-place writes run in stream order and bump the version that backward checks. They are never recorded.
 import { native } from '../native';
 import { QuantoError } from '../tensor/error';
-import { isGradEnabled } from '../tensor/grad-mode';
+import { recordsGradient } from '../tensor/grad-mode';
 import { requireTensor } from '../tensor/op';
 import { tidy } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
@@ -10,7 +10,7 @@ import * as raw from './raw';
 
 function requireWritable(op: string, dst: Tensor, sources: readonly Tensor[] = []): void {
   for (const operand of [dst, ...sources]) {
-    if (!requireTensor(op, operand).requiresGrad || !isGradEnabled()) continue;
+    if (!recordsGradient([requireTensor(op, operand)])) continue;
     throw new QuantoError(
       'AUTOGRAD',
       `[${op}] in-place writes are not recorded for backward, but an operand requires a gradient; wrap the call in noGrad(() => ...)`,

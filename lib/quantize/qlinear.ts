@@ -1,7 +1,7 @@
 import { Linear } from '../nn';
 import { linear } from '../ops/matmul';
 import { fusedLinear, QTensor } from '../qtensor';
-import { isGradEnabled } from '../tensor/grad-mode';
+import { recordsGradient } from '../tensor/grad-mode';
 import type { Tensor } from '../tensor/tensor';
 
 import { scaleFor } from './activation-scale';
@@ -35,7 +35,7 @@ export class QLinear extends QModule(Linear) {
   /** The weight for a product: without a gradient to pass through, a float one is quantized once until it is written to. */
   private usedWeight(): Tensor {
     const { weight, quantization } = this;
-    if (!quantization.weights || weight instanceof QTensor || (isGradEnabled() && weight.requiresGrad)) return this.qweight;
+    if (!quantization.weights || weight instanceof QTensor || recordsGradient([weight])) return this.qweight;
     // Factors that follow a calibration change the weight without a write to it.
     if (quantization.smoothing !== undefined) return this.qweight;
     return cachedWeight(weight, quantization, () => this.qweight as QTensor);
@@ -49,7 +49,7 @@ export class QLinear extends QModule(Linear) {
     // A subclass may compute something else, and a calibration looks at what lies between.
     if (this.compute !== QLinear.prototype.compute || calibrations.current || activations?.dtype !== 'int8') return null;
     if (!dynamic && !calibrated.input) return null;
-    if (isGradEnabled() && [input, this.weight, this.bias].some((tensor) => tensor?.requiresGrad)) return null;
+    if (recordsGradient([input, this.weight, this.bias])) return null;
     if (input instanceof QTensor && input.qtype !== activations) return null;
     const weight = this.usedWeight();
     const src = this.smoothInput(input);

@@ -1,7 +1,7 @@
 import { GradNode, nodeOf, type TensorMeta } from './autograd';
 import { isReal } from './dtype';
 import { QuantoError } from './error';
-import { isGradEnabled } from './grad-mode';
+import { recordsGradient } from './grad-mode';
 import { Tensor } from './tensor';
 
 /** What a vjp knows beside the values it saved. */
@@ -68,7 +68,7 @@ export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): T
       ? quantizedDispatch(op, inputs, attributes)
       : op.forward(inputs, attributes);
   const { output, extras } = 'output' in result ? result : { output: result, extras: [] };
-  if (op.vjp && inputs.some((input) => input.requiresGrad) && isGradEnabled() && isReal(output.dtype)) {
+  if (op.vjp && recordsGradient(inputs) && isReal(output.dtype)) {
     const saved = op.save?.(inputs, output, extras) ?? [];
     const metas = inputs.map(({ shape, dtype }) => ({ shape, dtype }));
     output.recordAs(new GradNode(op, attributes, inputs.map(nodeOf), metas, saved));

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 
 import { tensor } from '../../lib/ops';
-import { enableGrad, isGradEnabled, noGrad } from '../../lib/tensor/grad-mode';
+import { enableGrad, isGradEnabled, noGrad, recordsGradient } from '../../lib/tensor/grad-mode';
 
 const recorded = () => tensor([1], { requiresGrad: true }).mul(2).requiresGrad;
 
@@ -11,6 +11,14 @@ test('ops record unless noGrad says otherwise, and enableGrad says so again', ()
   expect(noGrad(() => enableGrad(recorded))).toBe(true);
   expect(noGrad(() => [recorded(), enableGrad(isGradEnabled), recorded()])).toEqual([false, true, false]);
   expect(recorded()).toBe(true);
+});
+
+test('operands are recorded where one of them needs a gradient', () => {
+  const [leaf, plain] = [tensor([1], { requiresGrad: true }), tensor([1])];
+  expect(recordsGradient([plain, null, leaf])).toBe(true);
+  expect(recordsGradient([plain, undefined])).toBe(false);
+  expect(recordsGradient([])).toBe(false);
+  expect(noGrad(() => recordsGradient([leaf]))).toBe(false);
 });
 
 test('an error inside ends the scope', () => {
