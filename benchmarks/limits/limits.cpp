@@ -15,6 +15,11 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#if defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 #if defined(__aarch64__)
 #include <arm_neon.h>
@@ -57,6 +62,8 @@ double bestTime(int threads, int runs, Body body) {
 // Independent chains hide the latency of an instruction; more than the registers hold would spill.
 constexpr int kChains = 8;
 constexpr int64_t kRounds = 4'000'000;
+// A product of tiles is 16 times the work of the widest vector's at least.
+constexpr int64_t kTileShare = 16;
 
 // Keeps a value alive without spending an instruction on it.
 template <class T>
@@ -96,6 +103,44 @@ PEAK(fmaAvx512, "avx512f", __m512, _mm512_set1_ps(0.5f), _mm512_fmadd_ps(x, x, s
 PEAK(maddAvx2, "avx2", __m256i, _mm256_set1_epi16(1), _mm256_add_epi32(sum, madd(x)))
 PEAK(dotAvxVnni, "avxvnni", __m256i, _mm256_set1_epi8(1), _mm256_dpbusd_avx_epi32(sum, x, x))
 PEAK(dotVnni, "avx512f,avx512vnni", __m512i, _mm512_set1_epi8(1), _mm512_dpbusd_epi32(sum, x, x))
+
+#if defined(__linux__)
+// CPUID leaf 7 (Intel SDM volume 2A), and Linux's leave to use the tile registers, which a process asks for once.
+bool hasTiles() {
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  uint32_t a, b, c, d;
+  const bool known = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1) && (d >> 25 & 1);
+  return known && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+// The configuration of 8 whole tiles, palette 1: the bytes of a row and the rows of each.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, startRow = 0, reserved[14] = {};
+  uint16_t rowBytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+// Four sums that do not wait for each other, as many as kernels have; a round is kChains products. In assembly because GCC 12's intrinsics
+// are macros of whole statements. Zeros serve: the instruction's time does not depend on what it multiplies.
+#define TILE_PEAK(name, instruction)                                                                               \
+  void name(int) {                                                                                                 \
+    static const TileConfig config;                                                                                \
+    __asm__ volatile("ldtilecfg %0" ::"m"(config));                                                                \
+    for (int64_t round = 0; round < kRounds / kTileShare; ++round) {                                               \
+      for (int pair = 0; pair < kChains / 4; ++pair) {                                                             \
+        __asm__ volatile(instruction " %tmm6, %tmm4, %tmm0\n\t" instruction " %tmm7, %tmm4, %tmm1\n\t" instruction \
+                                     " %tmm6, %tmm5, %tmm2\n\t" instruction " %tmm7, %tmm5, %tmm3");               \
+      }                                                                                                            \
+    }                                                                                                              \
+    __asm__ volatile("tilerelease");                                                                               \
+  }
+TILE_PEAK(dotTiles, "tdpbssd")
+TILE_PEAK(dotTilesBfloat16, "tdpbf16ps")
+#else
+bool hasTiles() { return false; }
+void dotTiles(int) {}
+void dotTilesBfloat16(int) {}
+#endif
 #elif defined(__aarch64__)
 PEAK(fmaNeon, "arch=armv8-a", float32x4_t, vdupq_n_f32(0.5f), vfmaq_f32(sum, x, x))
 PEAK(dotNeon, "arch=armv8.2-a+dotprod", int32x4_t, vdupq_n_s32(1), vdotq_s32(sum, vreinterpretq_s8_s32(x), vreinterpretq_s8_s32(x)))
@@ -107,6 +152,7 @@ struct Peak {
   bool available;
   void (*loop)(int thread);
   int multiplyAdds;
+  int64_t rounds = kRounds;
 };
 
 std::vector<Peak> peaks() {
@@ -117,6 +163,8 @@ std::vector<Peak> peaks() {
       {"int8 avx2", bool(__builtin_cpu_supports("avx2")), maddAvx2, 16},
       {"int8 avxvnni", bool(__builtin_cpu_supports("avxvnni")), dotAvxVnni, 32},
       {"int8 vnni", bool(__builtin_cpu_supports("avx512vnni")), dotVnni, 64},
+      {"int8 amx", hasTiles(), dotTiles, 16 * 16 * 64, kRounds / kTileShare},
+      {"bfloat16 amx", hasTiles(), dotTilesBfloat16, 16 * 16 * 32, kRounds / kTileShare},
   };
 #elif defined(__aarch64__) && defined(__linux__)
   return {{"float32 neon", true, fmaNeon, 4}, {"int8 dotprod", (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0, dotNeon, 16}};
@@ -180,7 +228,7 @@ int main(int argc, char** argv) {
   for (const Peak& peak : peaks()) {
     if (!peak.available) continue;
     const double seconds = bestTime(threads, 5, peak.loop);
-    const double operations = 2.0 * peak.multiplyAdds * kChains * static_cast<double>(kRounds) * threads;
+    const double operations = 2.0 * peak.multiplyAdds * kChains * static_cast<double>(peak.rounds) * threads;
     std::printf("%s\"%s\":%.1f", first ? "" : ",", peak.name, operations / seconds / 1e9);
     first = false;
   }
