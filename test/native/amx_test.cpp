@@ -13,7 +13,7 @@ using namespace quanto::cpu;
 
 namespace {
 
-const Int8Kernel kEmulated = makeAmxKernel("emulated amx");
+const Int8Kernel kEmulated = makeAmxKernel("emulated amx", scaleTile);
 
 check::Random random_(11);
 

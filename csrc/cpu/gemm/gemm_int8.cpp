@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 
 #include "../pool.h"
 #include "../scratch.h"
@@ -17,11 +18,28 @@ namespace {
 constexpr int64_t kRowBytes = 1 << 23, kWeightBytes = 1 << 22, kStayingBytes = 3 << 17;
 // Multiply-adds, and packed bytes, that repay handing a piece to another thread.
 constexpr int64_t kGrain = 1 << 19, kPackGrain = 1 << 14;
+// Groups between the places where a block of K may begin: one row of an AMX tile.
+constexpr int64_t kBlockStep = 16;
+constexpr int64_t kUnitsPerThread = 4;
 
 struct Product {
   const Int8Kernel& kernel;
   int64_t m, n, k;
   Int8Weight weight;
+};
+
+// [0, count) in tiles of whole steps, all but the last one, whose numbers of steps differ by 1 at most. Of nothing there is an empty one.
+struct Tiles {
+  int64_t count, step;
+  Pieces steps;
+
+  Tiles(int64_t total, int64_t stepSize, int64_t largest)
+      : count(total),
+        step(stepSize),
+        steps(std::max<int64_t>(1, (total + stepSize - 1) / stepSize), std::max<int64_t>(1, largest / stepSize)) {}
+  int64_t tiles() const { return steps.pieces; }
+  int64_t begin(int64_t tile) const { return std::min(count, steps.begin(tile) * step); }
+  int64_t size(int64_t tile) const { return begin(tile + 1) - begin(tile); }
 };
 
 // Tiles of rows [0, rows) by all columns of packed panels; `store` takes finished sums.
@@ -30,19 +48,33 @@ void multiply(const Product& product, int64_t rows, const char* packedRows, int6
               const Store& store) {
   const Int8Kernel& kernel = product.kernel;
   const int64_t groups = groupsOf(product.k), weightBytes = panelBytes(product.k);
-  const Pieces tiles(rows, kernel.rows), across(panelsOf(columns), kernel.panels);
-  const Pieces down(tiles.pieces, std::max<int64_t>(1, kStayingBytes / (kernel.rows * rowStride)));
-  const int64_t work = (rows / down.pieces + 1) * kernel.panels * kPanelColumns * (product.k + 16);
+  const Tiles tiles(rows, kernel.rowsRead, kernel.rows),
+      along(groups, kBlockStep, kernel.groupBlock ? kernel.groupBlock : roundUp(groups, kBlockStep));
+  const Pieces down(tiles.tiles(), std::max<int64_t>(1, kStayingBytes / (kernel.rows * rowStride)));
+  // A unit is as wide as gives every thread several.
+  const int64_t panels = panelsOf(columns), widest = panels * down.pieces / (kernel.panels * kUnitsPerThread * threadCount());
+  const Pieces across(panels, kernel.panels * std::clamp<int64_t>(widest, 1, kMaxUnitPanels / kernel.panels));
+  const int64_t work = (rows / down.pieces + 1) * across.largest() * kPanelColumns * (product.k + 16);
   parallelFor(down.pieces * across.pieces, std::max<int64_t>(1, kGrain / work), [&](int64_t begin, int64_t end) {
     alignas(64) int32_t sums[kMaxSums];
     if (kernel.begin) kernel.begin();
     for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t d = unit / across.pieces, panel = across.begin(unit % across.pieces), panels = across.size(unit % across.pieces);
-      const int64_t column = panel * kPanelColumns, width = panels * kPanelColumns;
+      const int64_t d = unit / across.pieces, firstPanel = across.begin(unit % across.pieces);
+      const Pieces pairs(across.size(unit % across.pieces), kernel.panels);
+      const int64_t column = firstPanel * kPanelColumns, width = pairs.count * kPanelColumns;
       for (int64_t tile = down.begin(d); tile < down.begin(d + 1); ++tile) {
         const int64_t row = tiles.begin(tile), height = tiles.size(tile);
-        kernel.tile(static_cast<int>(height), static_cast<int>(panels),
-                    {groups, packedRows + row * rowStride, rowStride, weight + panel * weightBytes, weightBytes, sums, width});
+        // The rows of a block stay in the first-level cache while the panels stream past them.
+        for (int64_t block = 0; block < along.tiles(); ++block) {
+          const int64_t group = along.begin(block);
+          const char* left = packedRows + row * rowStride + group * kGroup * kernel.elementBytes;
+          for (int64_t pair = 0; pair < pairs.pieces; ++pair) {
+            const int64_t panel = pairs.begin(pair);
+            kernel.tile(static_cast<int>(height), static_cast<int>(pairs.size(pair)),
+                        {along.size(block), left, rowStride, weight + (firstPanel + panel) * weightBytes + group * kGroupBytes, weightBytes,
+                         sums + panel * kPanelColumns, width, block > 0});
+          }
+        }
         store(SumBlock{row, column, height, std::min(width, columns - column), sums, width});
       }
     }
@@ -101,7 +133,12 @@ Status gemmInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowSt
   return run({kernel, m, n, k, weight}, Int8Rows(kernel, source, k, nullptr), [&](const SumBlock& block) {
     for (int64_t i = 0; i < block.rows; ++i) {
       int32_t* to = out + (block.row + i) * outRowStride + block.column * outColumnStride;
-      for (int64_t j = 0; j < block.columns; ++j) to[j * outColumnStride] = block.sums[i * block.stride + j];
+      const int32_t* sums = block.sums + i * block.stride;
+      if (outColumnStride == 1) {
+        std::memcpy(to, sums, block.columns * sizeof(int32_t));
+      } else {
+        for (int64_t j = 0; j < block.columns; ++j) to[j * outColumnStride] = sums[j];
+      }
     }
   });
 }

@@ -42,10 +42,19 @@ inline void step(const char* a, int64_t aStride, const int8_t* first, const int8
 
 template <bool bothRows, bool bothPanels>
 void tileOf(const Int8Tile& tile) {
-  QUANTO_TILE_ZERO(0);
-  QUANTO_TILE_ZERO(1);
-  QUANTO_TILE_ZERO(2);
-  QUANTO_TILE_ZERO(3);
+  const int64_t stride = tile.cStride * static_cast<int64_t>(sizeof(int32_t));
+  int32_t* lower = tile.c + kTileRows * tile.cStride;
+  if (tile.accumulate) {
+    QUANTO_TILE_LOAD(0, tile.c, stride);
+    if constexpr (bothPanels) QUANTO_TILE_LOAD(1, tile.c + kPanelColumns, stride);
+    if constexpr (bothRows) QUANTO_TILE_LOAD(2, lower, stride);
+    if constexpr (bothRows && bothPanels) QUANTO_TILE_LOAD(3, lower + kPanelColumns, stride);
+  } else {
+    QUANTO_TILE_ZERO(0);
+    QUANTO_TILE_ZERO(1);
+    QUANTO_TILE_ZERO(2);
+    QUANTO_TILE_ZERO(3);
+  }
   const char* a = tile.a;
   const int8_t* first = tile.panels + kPanelHeaderBytes;
   const int8_t* second = first + (bothPanels ? tile.panelStride : 0);
@@ -63,8 +72,6 @@ void tileOf(const Int8Tile& tile) {
     if constexpr (bothPanels) __builtin_memcpy(ends[1], second, rest);
     step<bothRows, bothPanels>(a, tile.aStride, ends[0], ends[1]);
   }
-  const int64_t stride = tile.cStride * static_cast<int64_t>(sizeof(int32_t));
-  int32_t* lower = tile.c + kTileRows * tile.cStride;
   QUANTO_TILE_STORE(0, tile.c, stride);
   if constexpr (bothPanels) QUANTO_TILE_STORE(1, tile.c + kPanelColumns, stride);
   if constexpr (bothRows) QUANTO_TILE_STORE(2, lower, stride);
@@ -77,18 +84,20 @@ void runTile(int rows, int panels, const Int8Tile& tile) {
   kTiles[rows > kTileRows][panels > 1](tile);
 }
 
-constexpr Int8Kernel makeAmxKernel(const char* name) {
+// `scale` finishes tiles with what the including file is compiled for.
+constexpr Int8Kernel makeAmxKernel(const char* name, void (*scale)(const ScaledTile&)) {
   return {
       .name = name,
       .rows = 2 * kTileRows,
       .panels = 2,
       .rowsRead = kTileRows,
       .elementBytes = 1,
+      .groupBlock = 128,
       .packRow = packRow<int8_t, 0>,
       .begin = beginTiles,
       .tile = runTile,
       .end = endTiles,
-      .scale = scaleTile,
+      .scale = scale,
   };
 }
 

@@ -53,6 +53,7 @@ const Int8Kernel kInt8Avx2 = {
     .panels = 1,
     .rowsRead = 1,
     .elementBytes = 2,
+    .groupBlock = 0,
     .packRow = packRow<int16_t, 0>,
     .begin = nullptr,
     .tile = runTile,

@@ -53,6 +53,7 @@ const Int8Kernel kInt8Avxvnni = {
     .panels = 1,
     .rowsRead = 1,
     .elementBytes = 1,
+    .groupBlock = 0,
     .packRow = packRow<uint8_t, 128>,
     .begin = nullptr,
     .tile = runTile,

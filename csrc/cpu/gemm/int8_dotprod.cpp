@@ -67,6 +67,7 @@ const Int8Kernel kInt8Dotprod = {
     .panels = 1,
     .rowsRead = 1,
     .elementBytes = 1,
+    .groupBlock = 0,
     .packRow = packRow<int8_t, 0>,
     .begin = nullptr,
     .tile = runTile,

@@ -70,22 +70,27 @@ void Int8Rows::pack(int64_t row, char* out) const {
   const float scale = rowScale_ ? scaleOf(row) : 0;
   if (rowScale_) rowScale_[row] = scale;
   const bool real = source_.dtype != DType::int8;
+  if (!real && source_.columnStride == 1) {
+    kernel_.packRow(k_, static_cast<const int8_t*>(source_.data) + row * source_.rowStride, out);
+    pad(out);
+    return;
+  }
   float values[kStrip];
   int8_t codes[kStrip];
   for (int64_t begin = 0; begin < k_; begin += kStrip) {
     const int64_t count = std::min(kStrip, k_ - begin);
-    const int8_t* in = codes;
     if (real) {
       quantize(values, widened(row, begin, count, values), count, scale, codes);
     } else {
-      in = static_cast<const int8_t*>(source_.data) + row * source_.rowStride + begin * source_.columnStride;
-      if (source_.columnStride != 1) {
-        for (int64_t i = 0; i < count; ++i) codes[i] = in[i * source_.columnStride];
-        in = codes;
-      }
+      const int8_t* in = static_cast<const int8_t*>(source_.data) + row * source_.rowStride + begin * source_.columnStride;
+      for (int64_t i = 0; i < count; ++i) codes[i] = in[i * source_.columnStride];
     }
-    kernel_.packRow(count, in, out + begin * kernel_.elementBytes);
+    kernel_.packRow(count, codes, out + begin * kernel_.elementBytes);
   }
+  pad(out);
+}
+
+void Int8Rows::pad(char* out) const {
   std::memset(out + k_ * kernel_.elementBytes, 0, (roundUp(k_, kRowPadding) - k_) * kernel_.elementBytes);
 }
 

@@ -21,6 +21,8 @@ class Int8Rows {
 
  private:
   float scaleOf(int64_t row) const;
+  // Zeros after a row's last value, which tiles read.
+  void pad(char* out) const;
   const float* widened(int64_t row, int64_t begin, int64_t count, float* buffer) const;
   void quantize(float* values, const float* source, int64_t count, float scale, int8_t* codes) const;
 

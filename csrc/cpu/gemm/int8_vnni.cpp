@@ -1,6 +1,7 @@
 // AVX-512 VNNI: vpdpbusd multiplies unsigned by signed bytes, so a comes in as a + 128, and 128 * (column sum of the weights) is taken off.
 #include <immintrin.h>
 
+#include "int8_scale_512.h"
 #include "int8_steps.h"
 #include "kernels.h"
 #include "pack_int8.h"
@@ -91,11 +92,12 @@ const Int8Kernel kInt8Vnni = {
     .panels = kPanels,
     .rowsRead = 1,
     .elementBytes = 1,
+    .groupBlock = 0,
     .packRow = packRow<uint8_t, 128>,
     .begin = nullptr,
     .tile = runTile,
     .end = nullptr,
-    .scale = scaleTile,
+    .scale = scaleTile512,
 };
 
 }  // namespace quanto::cpu

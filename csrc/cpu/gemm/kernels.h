@@ -50,7 +50,7 @@ struct FloatKernel {
   void (*narrowFloat16)(int64_t count, const float* in, uint16_t* out);
 };
 
-// One tile of exact sums over all of K.
+// One tile of exact sums over all of K, or over a block of it where the kernel has a `groupBlock`.
 struct Int8Tile {
   int64_t groups;   // of 4 values along K
   const char* a;    // rows as packRow makes them, zero up to a multiple of 64 values
@@ -59,6 +59,7 @@ struct Int8Tile {
   int64_t panelStride;  // bytes from one panel of 16 columns to the next
   int32_t* c;           // [rows][16 * panels], row-major
   int64_t cStride;
+  bool accumulate;  // c + sums instead of sums; only of kernels with a `groupBlock`
 };
 
 // The finish of a tile: out = float32(sums) * (rowScale * columnScale) + bias, each step rounded.
@@ -73,8 +74,9 @@ struct ScaledTile {
   int64_t outStride;
 };
 
-// The largest tile of any kernel.
-constexpr int kMaxSums = 1024;
+// The rows of the largest tile of any kernel, and the panels of 16 columns beside each other whose sums are finished together.
+constexpr int kMaxTileHeight = 32, kMaxUnitPanels = 8;
+constexpr int kMaxSums = kMaxTileHeight * kMaxUnitPanels * 16;
 
 struct Int8Kernel {
   const char* name;
@@ -82,6 +84,9 @@ struct Int8Kernel {
 
   int rowsRead;      // a tile reads its rows, and writes its sums, up to a multiple of this; 1 where it keeps to its own
   int elementBytes;  // of a value in a packed row
+  // The most groups along K that one tile takes, so that its panels stay in the first-level cache while rows stream past them; a multiple
+  // of 16, as are the places where a block begins. 0: always all of K, whose panels' headers `tile` reads.
+  int groupBlock;
   // Codes of a row to the form that `tile` reads.
   void (*packRow)(int64_t count, const int8_t* in, void* out);
 
