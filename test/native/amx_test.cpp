@@ -1,8 +1,10 @@
 // The source of the AMX kernel on emulated tiles, against exact sums. On a machine with AMX the other tests run the real one.
+#include <cmath>
 #include <vector>
 
 #include "check.h"
 #include "cpu/gemm/gemm.h"
+#include "cpu/gemm/gemm_digits.h"
 #include "cpu/pool.h"
 
 #define QUANTO_EMULATE_AMX
@@ -64,6 +66,37 @@ void layerCase(int64_t m, int64_t n, int64_t k) {
   CHECK(out == expected, "amx layer m=%ld n=%ld k=%ld differs from the reference", long(m), long(n), long(k));
 }
 
+// Real rows by digits: within the bound of a float32 sum (Higham, Accuracy and Stability of Numerical Algorithms, 3.1).
+void digitsCase(int64_t m, int64_t n, int64_t k) {
+  std::vector<float> a(m * k + 1), out(m * n + 1, 7.0f), bias(n);
+  for (auto& value : a) value = random_.symmetric();
+  for (auto& value : bias) value = random_.symmetric();
+  const float scale = 0.25f;
+  std::vector<int8_t> weight(n * k + 1);
+  for (auto& code : weight) code = random_.code();
+  bool finite = false;
+  CHECK(gemmByDigits(m, n, k, {a.data(), DType::float32, k, 1}, {weight.data(), k, 1, false}, {&scale, DType::float32, 0},
+                     {out.data(), DType::float32, n, 1, bias.data(), DType::float32, 1}, kEmulated, &finite) == Status::ok,
+        "gemmByDigits failed");
+  CHECK(finite && out[m * n] == 7, "gemmByDigits m=%ld n=%ld k=%ld wrote past its output", long(m), long(n), long(k));
+  for (int64_t i = 0; i < m * n; ++i) {
+    double sum = bias[i % n], magnitudes = std::fabs(sum);
+    for (int64_t l = 0; l < k; ++l) {
+      const double product = double{scale} * a[i / n * k + l] * weight[i % n * k + l];
+      sum += product, magnitudes += std::fabs(product);
+    }
+    const double allowed = static_cast<double>(k + 5) * 0x1p-24 * magnitudes;
+    if (!CHECK(std::fabs(out[i] - sum) <= allowed, "digits m=%ld n=%ld k=%ld: %.9g expected %.9g", long(m), long(n), long(k), out[i], sum))
+      return;
+  }
+  if (m * k == 0) return;
+  a[m * k - 1] = INFINITY;
+  CHECK(gemmByDigits(m, n, k, {a.data(), DType::float32, k, 1}, {weight.data(), k, 1, false}, {&scale, DType::float32, 0},
+                     {out.data(), DType::float32, n, 1, nullptr, DType::float32, 0}, kEmulated, &finite) == Status::ok &&
+            !finite,
+        "an infinity has no digits");
+}
+
 }  // namespace
 
 int main() {
@@ -75,10 +108,11 @@ int main() {
         ++index;
         productCase(m, n, k, index % 2, index % 7 == 0);
         if (index % 5 == 0) layerCase(m, n, k);
+        if (index % 3 == 0) digitsCase(m, n, k);
       }
     }
   }
-  for (const int64_t k : {0, 3, 1030}) productCase(70, 70, k, true, false);
+  for (const int64_t k : {0, 3, 1030}) productCase(70, 70, k, true, false), digitsCase(9, 70, k);
   productCase(3, 20, 131071, true, true);
   productCase(0, 5, 3, true, false);
   return check::report("amx_test");

@@ -286,6 +286,50 @@ void edges() {
   floatCase(5, 0, 3, DType::float32, DType::float32, DType::float32, Order::rows, Order::rows, Order::rows, true);
 }
 
+void weightOnlySpecials(int64_t m) {
+  const TestWeight weight(18, 9, Order::gaps, false);
+  TestMatrix a(m, 9, DType::float32, Order::rows), one(1, 18, DType::float32, Order::rows);
+  auto *values = reinterpret_cast<float*>(a.bytes.data()), *scales = reinterpret_cast<float*>(one.bytes.data());
+  std::fill(scales, scales + 18, 1.0f);
+  for (const float special : {INFINITY, -INFINITY, NAN}) {
+    values[4] = special;
+    TestOutput out(m, 18, DType::float32, Order::rows);
+    CHECK(gemmWeightOnly(m, 18, 9, a.matrix, weight.view(true), {scales, DType::float32, 1}, out.view(nullptr)) == Status::ok,
+          "gemmWeightOnly failed");
+    for (int64_t j = 0; j < 18; ++j) {
+      const double expected = special * weight.at(j, 4), got = out.at(0, j);
+      CHECK(got == expected || (std::isnan(got) && std::isnan(expected)), "%g times %d gave %g", special, weight.at(j, 4), got);
+      if (m > 1) CHECK(std::isfinite(out.at(1, j)), "%g leaked into another row", special);
+    }
+  }
+}
+
+// Rows of any magnitude, one value of which is far above the others. What is below 2^-120 may be lost.
+void weightOnlyRange(int exponent) {
+  constexpr int64_t kM = 5, kN = 20, kK = 70;
+  const TestWeight weight(kN, kK, Order::gaps, false);
+  TestMatrix a(kM, kK, DType::float32, Order::rows), one(1, kN, DType::float32, Order::rows);
+  auto *values = reinterpret_cast<float*>(a.bytes.data()), *scales = reinterpret_cast<float*>(one.bytes.data());
+  std::fill(scales, scales + kN, 1.0f);
+  for (int64_t i = 0; i < kM * kK; ++i) values[i] = std::ldexp(values[i], exponent);
+  for (int64_t i = 0; i < kM; ++i) values[i * kK + 3 * i] *= 1000;
+  TestOutput out(kM, kN, DType::float32, Order::rows);
+  CHECK(gemmWeightOnly(kM, kN, kK, a.matrix, weight.view(true), {scales, DType::float32, 1}, out.view(nullptr)) == Status::ok,
+        "gemmWeightOnly failed");
+  for (int64_t i = 0; i < kM; ++i) {
+    for (int64_t j = 0; j < kN; ++j) {
+      double sum = 0, magnitudes = 0;
+      for (int64_t l = 0; l < kK; ++l) {
+        const double product = double{values[i * kK + l]} * weight.at(j, l);
+        sum += product, magnitudes += std::fabs(product);
+      }
+      const double allowed = magnitudes * 0x1p-22 + kK * 128 * 0x1p-121;
+      CHECK(std::fabs(out.at(i, j) - sum) <= allowed, "exponent %d at %ld,%ld: %.9g expected %.9g", exponent, long(i), long(j),
+            out.at(i, j), sum);
+    }
+  }
+}
+
 // Infinities and NaN come through, and padding adds none of its own.
 void specials() {
   for (const int64_t m : {1, 20}) {
@@ -298,7 +342,9 @@ void specials() {
       CHECK(out.at(0, j) == expected, "infinity times %g gave %g", b.at(4, j), out.at(0, j));
       if (m > 1) CHECK(std::isfinite(out.at(1, j)), "an infinity leaked into another row");
     }
+    weightOnlySpecials(m);
   }
+  for (const int exponent : {-140, -120, -91, -90, -60, 0, 60, 110}) weightOnlyRange(exponent);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "../scratch.h"
 #include "convert.h"
 #include "float_product.h"
+#include "gemm_digits.h"
 #include "workspace.h"
 
 namespace quanto::cpu {
@@ -58,6 +59,11 @@ Status gemmFloat(int64_t m, int64_t n, int64_t k, const Matrix& a, const TileSou
 
 Status gemmWeightOnly(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
                       const FloatOutput& out) {
+  if (const Int8Kernel& kernel = int8Kernel(); takesDigits(kernel, k)) {
+    bool finite;
+    const Status status = gemmByDigits(m, n, k, a, weight, weightScale, out, kernel, &finite);
+    if (finite || status != Status::ok) return status;
+  }
   const Matrix transposed{weight.data, DType::int8, weight.columnStride, weight.rowStride};
   return run({floatKernel(), m, n, k, a, transposed, weight.packed ? weight.data : nullptr, nullptr, nullptr, out, nullptr}, &weightScale);
 }

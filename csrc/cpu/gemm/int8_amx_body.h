@@ -4,6 +4,7 @@
 #pragma once
 
 #include "amx_tiles.h"
+#include "int8_digits.h"
 #include "int8_steps.h"
 #include "kernels.h"
 #include "pack_int8.h"
@@ -98,6 +99,7 @@ constexpr Int8Kernel makeAmxKernel(const char* name, void (*scale)(const ScaledT
       .tile = runTile,
       .end = endTiles,
       .scale = scale,
+      .digits = &kDigitLoops,
   };
 }
 

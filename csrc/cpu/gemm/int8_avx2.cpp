@@ -59,6 +59,7 @@ const Int8Kernel kInt8Avx2 = {
     .tile = runTile,
     .end = nullptr,
     .scale = scaleTile,
+    .digits = nullptr,
 };
 
 }  // namespace quanto::cpu

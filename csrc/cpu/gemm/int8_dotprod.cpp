@@ -73,6 +73,7 @@ const Int8Kernel kInt8Dotprod = {
     .tile = runTile,
     .end = nullptr,
     .scale = scaleTile,
+    .digits = nullptr,
 };
 
 }  // namespace quanto::cpu

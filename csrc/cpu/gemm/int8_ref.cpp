@@ -43,6 +43,7 @@ const Int8Kernel kInt8Ref = {
     .tile = runTile,
     .end = nullptr,
     .scale = scaleTile,
+    .digits = nullptr,
 };
 
 }  // namespace quanto::cpu

@@ -11,6 +11,8 @@ constexpr int64_t kRowPadding = 64;
 
 class Int8Rows {
  public:
+  static constexpr int64_t kTogether = 1;
+
   // `rowScale` takes the scale of each row as it is packed; null where none is wanted.
   Int8Rows(const Int8Kernel& kernel, const Int8Source& source, int64_t k, float* rowScale);
 

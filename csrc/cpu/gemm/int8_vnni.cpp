@@ -98,6 +98,7 @@ const Int8Kernel kInt8Vnni = {
     .tile = runTile,
     .end = nullptr,
     .scale = scaleTile512,
+    .digits = nullptr,
 };
 
 }  // namespace quanto::cpu

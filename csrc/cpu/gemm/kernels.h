@@ -78,6 +78,19 @@ struct ScaledTile {
 constexpr int kMaxTileHeight = 32, kMaxUnitPanels = 8;
 constexpr int kMaxSums = kMaxTileHeight * kMaxUnitPanels * 16;
 
+// Digits of a value in fixed point (gemm_digits.h).
+constexpr int kDigits = 4;
+
+struct DigitLoops {
+  // The bits of the largest magnitude, which order as magnitudes do.
+  uint32_t (*largest)(int64_t count, const float* in);
+  // round(in * 2^exponent), less than 2^30, as digits to the base 256, from -128 to 127: digit i, the highest first, goes to
+  // out[i * outStride].
+  void (*split)(int64_t count, const float* in, int exponent, int8_t* out, int64_t outStride);
+  // As Int8Kernel::scale, of rows that have the sums of their digits in kDigits rows each.
+  void (*scale)(const ScaledTile& tile);
+};
+
 struct Int8Kernel {
   const char* name;
   int rows, panels;  // of the largest tile, a panel being 16 columns
@@ -96,6 +109,10 @@ struct Int8Kernel {
   void (*tile)(int rows, int panels, const Int8Tile& tile);
   void (*end)();
   void (*scale)(const ScaledTile& tile);
+
+  // Of a kernel that computes four products in less time than float32 takes for one, and whose rowsRead is a multiple of kDigits; else
+  // null.
+  const DigitLoops* digits;
 };
 
 extern const FloatKernel kFloatAvx512, kFloatAvx2, kFloatNeon, kFloatRef;
