@@ -1,5 +1,6 @@
 // The source of the AMX kernel on emulated tiles, against exact sums. On a machine with AMX the other tests run the real one.
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "check.h"
@@ -8,7 +9,10 @@
 #include "cpu/pool.h"
 
 #define QUANTO_EMULATE_AMX
+#include "cpu/gemm/bits_product.h"
 #include "cpu/gemm/int8_amx_body.h"
+#include "cpu/gemm/weight_bits_loops.h"
+#include "cpu/gemm/weight_bits_tiles.h"
 
 using namespace quanto;
 using namespace quanto::cpu;
@@ -16,6 +20,47 @@ using namespace quanto::cpu;
 namespace {
 
 const Int8Kernel kEmulated = makeAmxKernel("emulated amx", scaleTile);
+
+// The loops of weight_bits_amx.cpp in portable C++.
+
+template <class Sum>
+void accumulateBits(const BitsSums<Sum>& sums) {
+  for (int64_t i = 0; i < sums.rows; ++i) {
+    for (int j = 0; j < sums.panels * kBitsColumns; ++j) {
+      const int64_t at = j / kBitsColumns * sums.scaleStride + j % kBitsColumns;
+      float& c = sums.c[i * 2 * kBitsColumns + j];
+      c += sums.scale[at] * static_cast<float>(sums.sums[i * 2 * kBitsColumns + j]);
+      if (sums.offset) c += sums.offset[at] * sums.aSums[i * sums.aStride];
+    }
+  }
+}
+
+// Code l of a column in a vector, centred.
+float codeAt(BitsCode code, const uint8_t* vector, int column, int l) {
+  if (code == BitsCode::e4m3fn) return toFloat<DType::float8_e4m3fn>(vector[l * kBitsColumns + column]) / float8Factor(code);
+  uint32_t packed;
+  std::memcpy(&packed, vector + 4 * column, 4);
+  return static_cast<float>(static_cast<int32_t>(packed << (32 - bitsOf(code) * (l + 1))) >> (32 - bitsOf(code)));
+}
+
+template <class Element, int group, class Narrow>
+void widenCodes(BitsCode code, int64_t vectors, const uint8_t* codes, Element* out, Narrow narrow) {
+  const auto values = static_cast<int>(bitsValues(code));
+  for (int64_t v = 0; v < vectors; ++v, codes += kBitsVector, out += kBitsColumns * values) {
+    for (int j = 0; j < kBitsColumns; ++j) {
+      for (int l = 0; l < values; ++l) out[(l / group * kBitsColumns + j) * group + l % group] = narrow(codeAt(code, codes, j, l));
+    }
+  }
+}
+void widenBits(BitsCode code, int64_t vectors, const uint8_t* codes, int8_t* out) {
+  widenCodes<int8_t, 4>(code, vectors, codes, out, [](float value) { return static_cast<int8_t>(value); });
+}
+void widenBitsReal(BitsCode code, int64_t vectors, const uint8_t* codes, uint16_t* out) {
+  widenCodes<uint16_t, 2>(code, vectors, codes, out, [](float value) { return fromFloat<DType::bfloat16>(value); });
+}
+
+const BitsTiles kEmulatedBits = {
+    &kEmulated, widenBits, accumulateBits<int32_t>, widenBitsReal, splitTerms, tileTerms, accumulateBits<float>, 0, 0, 0};
 
 check::Random random_(11);
 
@@ -97,6 +142,45 @@ void digitsCase(int64_t m, int64_t n, int64_t k) {
         "an infinity has no digits");
 }
 
+// Weights of few bits: int8 rows give what the machine's own kernel gives, real ones float32 sums of dequantized weights.
+void bitsCase(int64_t m, int64_t n, int64_t groups, int64_t size, DType dtype, int32_t bits) {
+  const int64_t k = groups * size;
+  BitsWeight weight{nullptr, dtype, bits, size};
+  const bool real8 = bits == 8;
+  std::vector<uint8_t> file(n * k + 16), packed(packedBitsBytes(n, k, weight) + 64);
+  for (auto& byte : file) byte = static_cast<uint8_t>(random_.bits()) & (real8 ? 0x77 : 0xff);  // no NaN among float8
+  packBitsWeight(n, k, weight, file.data(), packed.data());
+  weight.data = packed.data();
+  std::vector<float> scale(n * groups), shift(n * groups), a(m * k), bias(n), out(m * n + 1, 7.0f), expected(m * n + 1, 7.0f);
+  for (auto& value : scale) value = 0.5f + std::fabs(random_.symmetric());
+  for (auto& value : shift) value = 4 * random_.symmetric();
+  for (auto& value : a) value = random_.symmetric();
+  for (auto& value : bias) value = random_.symmetric();
+  const Scales scales{scale.data(), DType::float32, 1}, shifts{real8 ? nullptr : shift.data(), DType::float32, 1};
+  const auto target = [&](std::vector<float>& to) { return FloatOutput{to.data(), DType::float32, n, 1, bias.data(), DType::float32, 1}; };
+  const FloatOutput first = target(out), second = target(expected);
+  CHECK(gemmBitsByTerms(m, n, k, {a.data(), DType::float32, k, 1}, weight, scales, shifts, first, kEmulatedBits) == Status::ok &&
+            gemmBits(m, n, k, {a.data(), DType::float32, k, 1}, weight, scales, shifts, second) == Status::ok && out[m * n] == 7,
+        "gemmBitsByTerms failed");
+  for (int64_t i = 0; i < m * n; ++i) {
+    // Twice the bound of a float32 sum: both have it. Codes and their centre are at most 16, or 240 of float8 here.
+    const double magnitude = static_cast<double>(k) * (real8 ? 1.5 * 240 : 1.5 * 16 + 4) + 1;
+    const double allowed = 2 * static_cast<double>(k + 6) * 0x1p-24 * magnitude;
+    if (!CHECK(std::fabs(out[i] - expected[i]) <= allowed, "bits %d m=%ld n=%ld k=%ld group %ld: %.9g expected %.9g", bits, long(m),
+               long(n), long(k), long(size), out[i], expected[i]))
+      return;
+  }
+  if (real8) return;
+  std::vector<int8_t> codes(m * k + 1);
+  for (auto& code : codes) code = random_.code();
+  const float rowScale = 0.25f;
+  CHECK(gemmBitsInt8ByTiles(m, n, k, codes.data(), k, {&rowScale, DType::float32, 0}, weight, scales, shifts, first, kEmulatedBits) ==
+                Status::ok &&
+            gemmBitsInt8(m, n, k, codes.data(), k, {&rowScale, DType::float32, 0}, weight, scales, shifts, second) == Status::ok,
+        "gemmBitsInt8ByTiles failed");
+  CHECK(out == expected, "bits %d m=%ld n=%ld k=%ld group %ld: int8 rows differ", bits, long(m), long(n), long(k), long(size));
+}
+
 }  // namespace
 
 int main() {
@@ -109,6 +193,17 @@ int main() {
         productCase(m, n, k, index % 2, index % 7 == 0);
         if (index % 5 == 0) layerCase(m, n, k);
         if (index % 3 == 0) digitsCase(m, n, k);
+      }
+    }
+  }
+  for (const int64_t m : {1, 17, 33}) {
+    for (const int64_t n : {1, 16, 33, 50}) {
+      for (const int64_t size : {1, 31, 32, 96, 130, 600}) {
+        for (const int64_t groups : {1, 3}) {
+          bitsCase(m, n, groups, size, DType::uint8, 4);
+          bitsCase(m, n, groups, size, DType::uint8, 2);
+          bitsCase(m, n, groups, size, DType::float8_e4m3fn, 8);
+        }
       }
     }
   }

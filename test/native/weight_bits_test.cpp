@@ -232,6 +232,22 @@ void testSpecials() {
   }
 }
 
+// What is not finite in a row stays in that row, and the other rows are what they are without it.
+void testSpecialRows(const Format& format, int64_t m) {
+  const TestWeight weight(format, 33, 64, 32);
+  std::vector<float> a(m * 64);
+  for (auto& value : a) value = random_.symmetric();
+  const std::vector<float> plain = product(weight, m, a, {});
+  for (const float special : {INFINITY, -INFINITY, NAN}) {
+    a[5] = special;
+    const std::vector<float> out = product(weight, m, a, {});
+    for (int64_t j = 0; j < 33; ++j)
+      CHECK(!std::isfinite(out[j]), "%s: %g is lost in column %d", format.name, static_cast<double>(special), static_cast<int>(j));
+    CHECK(std::memcmp(out.data() + 33, plain.data() + 33, (m - 1) * 33 * sizeof(float)) == 0, "%s: %g leaves its row", format.name,
+          static_cast<double>(special));
+  }
+}
+
 }  // namespace
 
 int main(int, char** argv) {
@@ -240,6 +256,7 @@ int main(int, char** argv) {
   for (const Format& format : kFormats) {
     testSizes(format);
     for (const int64_t m : {1, 3, 40}) testOperands(format, m);
+    for (const int64_t m : {1, 5, 40}) testSpecialRows(format, m);
   }
   testSpecials();
   return check::report("weight_bits_test");

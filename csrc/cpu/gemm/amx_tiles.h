@@ -1,6 +1,6 @@
-// The AMX tile instructions that int8_amx_body.h uses, by the names and argument rules of Intel's intrinsics: tile numbers are literals.
+// The AMX tile instructions that kernels use, by the names and argument rules of Intel's intrinsics: tile numbers are literals.
 // With QUANTO_EMULATE_AMX they are plain C++, so that a test runs the kernel's own source on any machine.
-// Source of the semantics: Intel SDM volume 2, LDTILECFG, TILELOADD, TILESTORED, TDPBSSD.
+// Source of the semantics: Intel SDM volume 2, LDTILECFG, TILELOADD, TILESTORED, TDPBSSD, TDPBF16PS.
 #pragma once
 
 #include <stdint.h>
@@ -63,6 +63,27 @@ void emulateDot(int out, int a, int b) {
   }
 }
 
+// Pairs of bfloat16 are multiplied exactly and added to the float32 sum, rounded to nearest even, denormals taken as zero.
+void emulateDotBfloat16(int out, int a, int b) {
+  const auto real = [](const int8_t* at) {
+    const uint32_t bits = static_cast<uint32_t>(static_cast<uint8_t>(at[0])) << 16 | static_cast<uint32_t>(static_cast<uint8_t>(at[1]))
+                                                                                         << 24;
+    float value;
+    __builtin_memcpy(&value, &bits, sizeof value);
+    return (bits & 0x7f800000u) ? value : 0.0f;
+  };
+  for (int i = 0; i < tiles.config.rows[out]; ++i) {
+    float sums[16];
+    __builtin_memcpy(sums, tiles.bytes[out][i], sizeof sums);
+    for (int pair = 0; pair < tiles.config.rowBytes[a] / 4; ++pair) {
+      for (int j = 0; j < tiles.config.rowBytes[out] / 4; ++j) {
+        for (int l = 0; l < 2; ++l) sums[j] += real(tiles.bytes[a][i] + 4 * pair + 2 * l) * real(tiles.bytes[b][pair] + 4 * j + 2 * l);
+      }
+    }
+    __builtin_memcpy(tiles.bytes[out][i], sums, sizeof sums);
+  }
+}
+
 }  // namespace
 }  // namespace quanto::cpu
 
@@ -72,6 +93,7 @@ void emulateDot(int out, int a, int b) {
 #define QUANTO_TILE_LOAD(tile, base, stride) emulateLoad(tile, base, stride)
 #define QUANTO_TILE_STORE(tile, base, stride) emulateStore(tile, base, stride)
 #define QUANTO_TILE_DOT(out, a, b) emulateDot(out, a, b)
+#define QUANTO_TILE_DOT_BFLOAT16(out, a, b) emulateDotBfloat16(out, a, b)
 
 #else
 
@@ -86,5 +108,6 @@ void emulateDot(int out, int a, int b) {
 #define QUANTO_TILE_ZERO(tile) _tile_zero(tile)
 #define QUANTO_TILE_STORE(tile, base, stride) _tile_stored(tile, base, stride)
 #define QUANTO_TILE_DOT(out, a, b) _tile_dpbssd(out, a, b)
+#define QUANTO_TILE_DOT_BFLOAT16(out, a, b) _tile_dpbf16ps(out, a, b)
 
 #endif

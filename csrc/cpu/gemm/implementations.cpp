@@ -39,9 +39,7 @@ constexpr Implementation<Int8Kernel> kInt8List[] = {
 
 constexpr Implementation<BitsKernel> kBitsList[] = {
 #if defined(__x86_64__)
-    {Isa::vnni, &kBitsVnni},
-    {Isa::avx512, &kBitsAvx512},
-    {Isa::avx2, &kBitsAvx2},
+    {Isa::amx, &kBitsAmx}, {Isa::vnni, &kBitsVnni}, {Isa::avx512, &kBitsAvx512}, {Isa::avx2, &kBitsAvx2},
 #endif
     {Isa::ref, &kBitsRef},
 };

@@ -6,10 +6,12 @@
 
 #include "../pool.h"
 #include "../scratch.h"
+#include "bits_product.h"
 #include "convert.h"
 #include "float_product.h"
 #include "gemm.h"
 #include "weight_bits_loops.h"
+#include "weight_form.h"
 #include "workspace.h"
 
 namespace quanto::cpu {
@@ -18,31 +20,7 @@ namespace {
 // Multiply-adds, and codes, that repay handing a piece to another thread.
 constexpr int64_t kGrain = 1 << 16, kPackGrain = 1 << 13;
 
-BitsCode codeOf(const BitsWeight& weight) {
-  switch (weight.dtype) {
-    case DType::float8_e4m3fn:
-      return BitsCode::e4m3fn;
-    case DType::float8_e4m3fnuz:
-      return BitsCode::e4m3fnuz;
-    case DType::float8_e5m2:
-      return BitsCode::e5m2;
-    default:
-      return weight.bits == 2 ? BitsCode::int2 : BitsCode::int4;
-  }
-}
-
-// Where the codes of a weight lie, packed and not.
-struct WeightForm {
-  BitsCode code;
-  int64_t n, k, groupSize;
-
-  WeightForm(const BitsWeight& weight, int64_t columns, int64_t length)
-      : code(codeOf(weight)), n(columns), k(length), groupSize(weight.groupSize) {}
-  int64_t groups() const { return k == 0 ? 0 : k / groupSize; }
-  int64_t panels() const { return (n + kBitsColumns - 1) / kBitsColumns; }
-  int64_t panelBytes() const { return groups() * bitsGroupBytes(code, groupSize); }
-  int64_t panelGrain() const { return std::max<int64_t>(1, kPackGrain / (kBitsColumns * k + 1)); }
-};
+int64_t packGrain(const WeightForm& at) { return std::max<int64_t>(1, kPackGrain / (kBitsColumns * at.k + 1)); }
 
 // Codes as files have them: float8 in rows; of 2 and 4 bits row n * groups + g of [rows][groupSize], packed by rows as packBits does.
 struct Rows {
@@ -89,45 +67,6 @@ uint8_t codeAt(const WeightForm& at, const uint8_t* panel, int64_t column, int64
   uint32_t packed;
   std::memcpy(&packed, codes + l / values * kBitsVector + column * 4, 4);
   return static_cast<uint8_t>(((packed >> (bits * (l % values))) + static_cast<uint32_t>(bitsCenter(at.code))) & ((1u << bits) - 1));
-}
-
-// Scales and shifts [n][groups] of a panel as [groups][16] float32, those of the columns past n zero.
-void transposeGroups(const FloatKernel& kernel, const Scales& scales, int64_t n, int64_t allGroups, int64_t panel, int64_t firstGroup,
-                     int64_t groups, float* out) {
-  const int64_t first = panel * kBitsColumns, columns = std::min<int64_t>(kBitsColumns, n - first);
-  if (columns < kBitsColumns) std::fill(out, out + groups * kBitsColumns, 0.0f);
-  const int64_t offset = first * allGroups + firstGroup;
-  if (scales.dtype == DType::float32 && kernel.transpose) {
-    kernel.transpose(columns, groups, static_cast<const float*>(scales.data) + offset, allGroups, out, kBitsColumns);
-    return;
-  }
-  constexpr int64_t kStrip = 128;
-  float strip[kStrip];
-  for (int64_t j = 0; j < columns; ++j) {
-    for (int64_t begin = 0; begin < groups; begin += kStrip) {
-      const int64_t count = std::min(kStrip, groups - begin);
-      widen(kernel, scales.data, scales.dtype, offset + j * allGroups + begin, 1, count, strip);
-      for (int64_t g = 0; g < count; ++g) out[(begin + g) * kBitsColumns + j] = strip[g];
-    }
-  }
-}
-
-// Sums of a over each group, which the shifts are multiplied by.
-void sumGroups(int64_t rows, int64_t groups, int64_t groupSize, const float* a, int64_t aStride, float* sums) {
-  constexpr int kLanes = 16;
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t group = 0; group < groups; ++group) {
-      const float* values = a + i * aStride + group * groupSize;
-      float lanes[kLanes] = {}, sum = 0;
-      int64_t l = 0;
-      for (; l + kLanes <= groupSize; l += kLanes) {
-        for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += values[l + lane];
-      }
-      for (float lane : lanes) sum += lane;
-      for (; l < groupSize; ++l) sum += values[l];
-      sums[i * groups + group] = sum;
-    }
-  }
 }
 
 // A weight on its way through a product.
@@ -254,6 +193,9 @@ constexpr int64_t kRowBytes = 1 << 19;
 Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Scales& aScale, const BitsWeight& weight,
                     const Scales& scale, const Scales& shift, const FloatOutput& out) {
   if (m == 0 || n == 0) return Status::ok;
+  const BitsTiles* tiles = bitsKernel().tiles;
+  if (tiles && m > (weight.groupSize < 64 ? tiles->multipliedSmall : tiles->multiplied))
+    return gemmBitsInt8ByTiles(m, n, k, a, aRowStride, aScale, weight, scale, shift, out, *tiles);
   const Source source{floatKernel(), bitsKernel(), WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift};
   const WeightForm& at = source.at;
   const int64_t groups = at.groups(), values = bitsValues(at.code);
@@ -319,7 +261,7 @@ int64_t packedBitsBytes(int64_t n, int64_t k, const BitsWeight& weight) {
 void packBitsWeight(int64_t n, int64_t k, const BitsWeight& weight, const uint8_t* source, uint8_t* packed) {
   const WeightForm at(weight, n, k);
   const Rows rows(at);
-  parallelFor(at.panels(), at.panelGrain(), [&](int64_t begin, int64_t end) {
+  parallelFor(at.panels(), packGrain(at), [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) packPanel(rows, source, panel, packed + panel * at.panelBytes());
   });
 }
@@ -348,6 +290,8 @@ Status gemmBits(int64_t m, int64_t n, int64_t k, const Matrix& a, const BitsWeig
                 const FloatOutput& out) {
   if (m == 0 || n == 0) return Status::ok;
   const Source source{floatKernel(), bitsKernel(), WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift};
+  const BitsTiles* tiles = source.bits.tiles;
+  if (tiles && m > tiles->streamed) return gemmBitsByTerms(m, n, k, a, weight, scale, shift, out, *tiles);
   if (m <= source.bits.skinny) return streamBits(source, m, a, out);
   return gemmFloat(m, n, k, a, TileSource{&source, Source::fill}, out);
 }

@@ -68,6 +68,53 @@ struct BitsIntegerRows {
 static constexpr int bitsParts(BitsCode code) { return 8 / bitsOf(code); }
 constexpr int kMaxBitsIntegerRows = 8;
 
+// The sums of one group, of rows of a by one or two panels, on their way into float32: c += scale * sum and c += offset * aSum, each
+// product and sum rounded.
+template <class Sum>
+struct BitsSums {
+  int64_t rows;
+  int panels;
+  const Sum* sums;      // [rows][32]
+  const float* scale;   // [panels], scaleStride apart, of [16]
+  const float* offset;  // null, or the same
+  int64_t scaleStride;
+  const float* aSums;  // of the group, from one row to the next aStride apart
+  int64_t aStride;
+  float* c;  // [rows][32]
+};
+
+// One tile of float32 sums of bfloat16 products over a group. A float32 is the exact sum of kTerms bfloat16, and codes are exact, so each
+// product is too.
+constexpr int kTerms = 3;
+struct Bfloat16Tile {
+  int64_t steps;                // of 32 values along K
+  const char* a;                // rows of terms, the highest first, zero up to whole steps
+  int64_t aStride, termStride;  // bytes
+  const char* panels;           // [values / 2][16 columns][2] each
+  int64_t panelStride;          // bytes
+  float* c;
+  int64_t cStride;
+};
+
+// How units that multiply whole tiles take weights of few bits: widened group by group, to int8 for int8 rows, to bfloat16 for real ones.
+struct Int8Kernel;
+struct BitsTiles {
+  const Int8Kernel* kernel;
+  // Vectors of one group to the form of pack_int8.h, centred: bitsValues / 4 groups of [16 columns][4 values] each.
+  void (*widen)(BitsCode code, int64_t vectors, const uint8_t* codes, int8_t* out);
+  void (*accumulate)(const BitsSums<int32_t>& sums);
+
+  // The same for bfloat16: [values / 2][16 columns][2].
+  void (*widenReal)(BitsCode code, int64_t vectors, const uint8_t* codes, uint16_t* out);
+  // The terms of `count` values, termStride values apart.
+  void (*split)(int64_t count, const float* in, uint16_t* out, int64_t termStride);
+  void (*tile)(int rows, int panels, const Bfloat16Tile& tile);
+  void (*accumulateReal)(const BitsSums<float>& sums);
+
+  // The most rows for which BitsKernel's `multiply`, of groups of less than 64 and of others, and `stream` are faster.
+  int multipliedSmall, multiplied, streamed;
+};
+
 struct BitsKernel {
   const char* name;
   // The largest m for which `stream` is faster than unpacking for tiles; at most kMaxSkinny.
@@ -80,14 +127,17 @@ struct BitsKernel {
   // Sums of each group are exact; c += scale * (sum - center * aSum) and c += offset * aSum for one group after the other, each product and
   // sum rounded, so that all instruction sets agree to the bit. 1 <= rows <= kMaxBitsIntegerRows.
   void (*multiply)(int rows, const BitsIntegerRows& product);
+  // Null where there are no such units; then products of more rows take the paths above.
+  const BitsTiles* tiles;
 };
 
-extern const BitsKernel kBitsVnni, kBitsAvx512, kBitsAvx2, kBitsRef;
+extern const BitsKernel kBitsAmx, kBitsVnni, kBitsAvx512, kBitsAvx2, kBitsRef;
 
 // What instruction sets share.
 void streamBitsAvx512(int rows, const BitsRows& product);
 void unpackBitsAvx512(const BitsBlock& block);
 void multiplyBitsAvx2(int rows, const BitsIntegerRows& product);
+void multiplyBitsVnni(int rows, const BitsIntegerRows& product);
 
 // The first of the ordered list that this machine and QUANTO_ISA allow.
 const BitsKernel& bitsKernel();

@@ -133,6 +133,14 @@ void unpack(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
 
 void multiplyBitsAvx2(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, IntegerTraits, kMaxBitsIntegerRows>(rows, product); }
 
-const BitsKernel kBitsAvx2 = {.name = "avx2", .skinny = 8, .rows = kRows, .stream = stream, .unpack = unpack, .multiply = multiplyBitsAvx2};
+const BitsKernel kBitsAvx2 = {
+    .name = "avx2",
+    .skinny = 8,
+    .rows = kRows,
+    .stream = stream,
+    .unpack = unpack,
+    .multiply = multiplyBitsAvx2,
+    .tiles = nullptr,
+};
 
 }  // namespace quanto::cpu

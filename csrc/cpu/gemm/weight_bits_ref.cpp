@@ -138,6 +138,14 @@ void unpack(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
 
 }  // namespace
 
-const BitsKernel kBitsRef = {.name = "ref", .skinny = 8, .rows = kRows, .stream = stream, .unpack = unpack, .multiply = multiply};
+const BitsKernel kBitsRef = {
+    .name = "ref",
+    .skinny = 8,
+    .rows = kRows,
+    .stream = stream,
+    .unpack = unpack,
+    .multiply = multiply,
+    .tiles = nullptr,
+};
 
 }  // namespace quanto::cpu

@@ -36,9 +36,9 @@ struct Parts {
   }
 };
 
-void multiply(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, Traits, kMaxBitsIntegerRows>(rows, product); }
-
 }  // namespace
+
+void multiplyBitsVnni(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, Traits, kMaxBitsIntegerRows>(rows, product); }
 
 const BitsKernel kBitsVnni = {
     .name = "vnni",
@@ -46,7 +46,8 @@ const BitsKernel kBitsVnni = {
     .rows = kMaxBitsRows,
     .stream = streamBitsAvx512,
     .unpack = unpackBitsAvx512,
-    .multiply = multiply,
+    .multiply = multiplyBitsVnni,
+    .tiles = nullptr,
 };
 
 }  // namespace quanto::cpu

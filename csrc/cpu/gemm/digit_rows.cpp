@@ -1,0 +1,60 @@
+#include "digit_rows.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+#include "../pool.h"
+#include "convert.h"
+
+namespace quanto::cpu {
+namespace {
+
+// Values that are widened at a time, and values that repay handing a piece to another thread.
+constexpr int64_t kStrip = 512, kGrain = 1 << 15;
+constexpr uint32_t kInfinityBits = 0x7f800000u;
+// Rows whose largest magnitude is below 2^-90 are treated as if it were that: their scale stays a normal float32.
+constexpr int kSmallestExponent = -90, kPoint = 29;
+
+}  // namespace
+
+const float* DigitRows::widened(int64_t row, int64_t begin, int64_t count, float* buffer) const {
+  const int64_t offset = row * a_.rowStride + begin * a_.columnStride;
+  if (a_.dtype == DType::float32 && a_.columnStride == 1) return static_cast<const float*>(a_.data) + offset;
+  widen(floatKernel(), a_.data, a_.dtype, offset, a_.columnStride, count, buffer);
+  return buffer;
+}
+
+bool DigitRows::measureRow(int64_t row) {
+  float buffer[kStrip];
+  uint32_t largest = 0;
+  for (int64_t begin = 0; begin < k_; begin += kStrip) {
+    const int64_t count = std::min(kStrip, k_ - begin);
+    largest = std::max(largest, loops_.largest(count, widened(row, begin, count, buffer)));
+  }
+  if (largest >= kInfinityBits) return false;
+  const int exponent = std::max(static_cast<int>(largest >> 23) - 127, kSmallestExponent);
+  exponents_[row] = kPoint - exponent;
+  scales_[row] = std::ldexp(1.0f, exponent - kPoint);
+  return true;
+}
+
+bool DigitRows::measure(int64_t count) {
+  std::atomic<bool> finite{true};
+  parallelFor(count, std::max<int64_t>(1, kGrain / (k_ + 1)), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      if (!measureRow(row)) finite.store(false, std::memory_order_relaxed);
+    }
+  });
+  return finite;
+}
+
+void DigitRows::split(int64_t row, int64_t begin, int64_t count, int8_t* out, int64_t outStride) const {
+  float buffer[kStrip];
+  for (int64_t done = 0; done < count; done += kStrip) {
+    const int64_t taken = std::min(kStrip, count - done);
+    loops_.split(taken, widened(row, begin + done, taken, buffer), exponents_[row], out + done, outStride);
+  }
+}
+
+}  // namespace quanto::cpu

@@ -1,0 +1,33 @@
+// Real rows on their way to digits (gemm_digits.h).
+#pragma once
+
+#include "gemm.h"
+#include "kernels.h"
+
+namespace quanto::cpu {
+
+class DigitRows {
+ public:
+  // `exponents` and `scales` have a place for each row.
+  DigitRows(const DigitLoops& loops, const Matrix& a, int64_t k, int32_t* exponents, float* scales)
+      : loops_(loops), a_(a), k_(k), exponents_(exponents), scales_(scales) {}
+
+  // Finds the exponents and scales of rows [0, count): a value is 2^-exponent times its digits' number. False where one is not finite.
+  bool measure(int64_t count);
+
+  // The digits of values [begin, begin + count) of a row, the highest first, outStride apart.
+  void split(int64_t row, int64_t begin, int64_t count, int8_t* out, int64_t outStride) const;
+
+ private:
+  // Plain float32: the values themselves, or in the buffer, which holds `count`.
+  const float* widened(int64_t row, int64_t begin, int64_t count, float* buffer) const;
+  bool measureRow(int64_t row);
+
+  const DigitLoops& loops_;
+  const Matrix& a_;
+  int64_t k_;
+  int32_t* exponents_;
+  float* scales_;
+};
+
+}  // namespace quanto::cpu
