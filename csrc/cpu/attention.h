@@ -11,7 +11,7 @@
 namespace quanto::cpu {
 
 // Keys taken at once: their scores for one tile of queries fit the first-level cache, the packed keys and values the second.
-inline constexpr int64_t kKeyBlock = 256;
+inline constexpr int64_t kKeyBlock = 128;
 
 // Queries of the heads that share one head of keys and values are rows: row r is query r % length of head r / length of the group.
 struct Attention {

@@ -11,12 +11,6 @@ namespace {
 // Columns taken at once.
 constexpr int kStripColumns = 16;
 
-// exp for x <= 0, but 0 where it would be subnormal: those cost a hundred times as much, and hidden keys (-infinity) may be many.
-inline float weightOf(float x) {
-  const float weight = math::exp(x < -87.0f ? -87.0f : x);
-  return x < -87.0f ? 0.0f : weight;
-}
-
 void addMask(float* scores, const float* mask, int64_t count) {
   QUANTO_VECTORIZE
   for (int64_t i = 0; i < count; ++i) scores[i] += mask[i];
@@ -58,7 +52,7 @@ void weighStrip(float* scores, int64_t n, int64_t columns, float* largest, float
   for (int j = 0; j < kStripColumns; ++j) {
     // A column of nothing but hidden keys keeps -infinity, which must not be subtracted from itself.
     shift[j] = top[j] == -__builtin_inff() ? 0.0f : top[j];
-    factor[j] = weightOf(largest[j] - shift[j]);
+    factor[j] = math::expNegative(largest[j] - shift[j]);
     largest[j] = top[j];
     part[j] = 0.0f;
   }
@@ -66,7 +60,7 @@ void weighStrip(float* scores, int64_t n, int64_t columns, float* largest, float
     float* x = scores + row * columns;
     QUANTO_VECTORIZE
     for (int j = 0; j < kStripColumns; ++j) {
-      const float weight = weightOf(x[j] - shift[j]);
+      const float weight = math::expNegative(x[j] - shift[j]);
       x[j] = weight;
       part[j] += weight;
     }

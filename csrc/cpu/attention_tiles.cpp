@@ -32,9 +32,8 @@ struct ValueTiles {
   int64_t size(int64_t tile) const { return std::min(width, begin(tile + 1)) - begin(tile); }
 };
 
-// Keys down, a multiple of what a transposition takes at once where tiles are as tall as that.
-constexpr int64_t kTransposed = 8;
-int64_t keyTile(const FloatKernel& kernel) { return kernel.rows >= kTransposed ? kTransposed : kernel.rows; }
+// Keys down: as transpositions of eight rows at a time make best.
+int64_t keyTile(const FloatKernel& kernel) { return std::min<int64_t>(kernel.rows, 12); }
 
 class Tiles {
  public:
