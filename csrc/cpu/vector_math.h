@@ -68,7 +68,8 @@ inline float exp(float x, float correction = 0.0f) {
   return p * first * second;
 }
 
-// exp(x) for x <= 0, in fewer steps: 0 where it would be below the normal numbers. From -87.7 down n is -127, whose power of two is made as 0.
+// exp(x) for x <= 0, in fewer steps: 0 where it would be below the normal numbers. From -87.7 down n is -127, whose power of two is made as
+// 0.
 inline float expNegative(float x) {
   const float y = x < -88.0f ? -88.0f : x;
   const float shifted = y * 1.44269504f + kRoundingShift;

@@ -79,8 +79,10 @@ const attentionOp: Op<AttentionAttributes> = {
   vjp: null,
 };
 
-/** Whether a mask leaves the shape [..., L, S] and the dtype of the scores as they are. */
-function keepsScores(mask: Tensor, query: Tensor, key: Tensor): boolean {
+/** Whether the one op takes these operands: of one dtype, and with a mask that leaves the scores' shape [..., L, S] and dtype as they are. */
+function isUniform(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | null): boolean {
+  if (query.dtype !== key.dtype || key.dtype !== value.dtype) return false;
+  if (!mask) return true;
   if (mask.isQuantized || (mask.dtype !== 'bool' && mask.dtype !== query.dtype)) return false;
   const [length, keys] = [query, key].map(({ shape }) => shape[shape.length - 2]);
   return [1, keys].includes(mask.shape.at(-1) ?? 1) && [1, length].includes(mask.shape.at(-2) ?? 1);
@@ -129,7 +131,7 @@ export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Ten
   const attributes = { scale, causal, offset, group: headGroup(query, key) };
   const inputs = [query, key, value, ...(mask ? [requireTensor(op, mask)] : [])];
   const fused =
-    dropped === 0 && !recordsGradient(inputs) && (!mask || keepsScores(mask, query, key)) && native.hasAttention(deviceCode(query.device));
+    dropped === 0 && !recordsGradient(inputs) && isUniform(query, key, value, mask) && native.hasAttention(deviceCode(query.device));
   return fused ? apply(attentionOp, inputs, attributes) : composed(query, key, value, mask, attributes, dropped);
 }
 

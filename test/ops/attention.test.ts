@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 
-import { nn } from '../../lib';
+import { type nn } from '../../lib';
 import { native } from '../../lib/native';
 import * as ops from '../../lib/ops';
-import { fallbacks, QBytesTensor, quantizeActivation } from '../../lib/qtensor';
+import { fallbacks, type QBytesTensor, quantizeActivation } from '../../lib/qtensor';
 import { observeOps } from '../../lib/tensor/op';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { attentionCases, attentionFailures } from '../cases/attention';
@@ -57,8 +57,10 @@ describe('without gradients attention is one op', () => {
     expect(native.isContiguous(result.permute(0, 2, 1, 3).native)).toBe(true);
   });
 
-  it('but not where weights are dropped', () => {
+  it('but not where weights are dropped, or the mask widens the scores', () => {
     const q = ops.randn([4, 8]);
+    const wide = traced(() => ops.scaledDotProductAttention(q, q, q, { mask: ops.zeros([4, 4]).to('float16') }));
+    expect(wide.names).toContain('softmax');
     expect(traced(() => ops.scaledDotProductAttention(q, q, q, { dropout: 0.5 })).names).toContain('softmax');
   });
 });
@@ -128,6 +130,15 @@ test('quantized values are dequantized, and counted', () => {
   const result = ops.scaledDotProductAttention(q, k, v);
   expect(fallbacks()).toEqual({ attention: 1 });
   expect(result.allclose(ops.scaledDotProductAttention(q.dequantize(), k.dequantize(), v.dequantize()), { atol: 1e-5 })).toBe(true);
+});
+
+test('codes whose sums float32 could not hold are dequantized, and counted', () => {
+  const [q, k] = [1, 2].map(() => quantizeActivation(ops.randn([5, 1030]), { qtype: 'qint8', scale: ops.tensor(0.03) }) as QBytesTensor);
+  const v = ops.randn([5, 4]);
+  fallbacks({ reset: true });
+  const result = ops.scaledDotProductAttention(q, k, v);
+  expect(fallbacks()).toEqual({ attention: 1 });
+  expect(result.equal(ops.scaledDotProductAttention(q.dequantize(), k.dequantize(), v))).toBe(true);
 });
 
 test('no memory for the scores of a long sequence', async () => {
