@@ -17,6 +17,8 @@ struct AttentionLoops {
   // exp(score - maximum); adds those to the running sum. `factor` is what everything summed with the maximum before has to be multiplied
   // by.
   void (*weigh)(float* scores, int64_t n, int64_t columns, float* largest, float* sum, float* factor);
+  // The same for one row of n scores beside each other; gives the factor.
+  float (*weighRow)(float* scores, int64_t n, float* largest, float* sum);
   // rows[n][columns] *= factor[columns]
   void (*scaleColumns)(float* rows, int64_t n, int64_t columns, const float* factor);
 };

@@ -8,7 +8,7 @@
 namespace quanto::cpu {
 namespace {
 
-// Columns taken at once.
+// Columns, or values of a row, taken at once.
 constexpr int kStripColumns = 16;
 
 void addMask(float* scores, const float* mask, int64_t count) {
@@ -72,6 +72,34 @@ void weigh(float* scores, int64_t n, int64_t columns, float* largest, float* sum
   for (int64_t j = 0; j < columns; j += kStripColumns) weighStrip(scores + j, n, columns, largest + j, sum + j, factor + j);
 }
 
+float weighRow(float* scores, int64_t n, float* largest, float* sum) {
+  float lanes[kStripColumns];
+  float top = *largest;
+  for (float& lane : lanes) lane = top;
+  int64_t i = 0;
+  for (; i + kStripColumns <= n; i += kStripColumns) {
+    QUANTO_VECTORIZE
+    for (int j = 0; j < kStripColumns; ++j) lanes[j] = larger(scores[i + j], lanes[j]);
+  }
+  for (; i < n; ++i) top = larger(scores[i], top);
+  for (const float lane : lanes) top = larger(lane, top);
+  const float shift = top == -__builtin_inff() ? 0.0f : top, factor = math::expNegative(*largest - shift);
+
+  QUANTO_VECTORIZE
+  for (i = 0; i < n; ++i) scores[i] = math::expNegative(scores[i] - shift);
+  for (float& lane : lanes) lane = 0.0f;
+  float part = 0.0f;
+  for (i = 0; i + kStripColumns <= n; i += kStripColumns) {
+    QUANTO_VECTORIZE
+    for (int j = 0; j < kStripColumns; ++j) lanes[j] += scores[i + j];
+  }
+  for (; i < n; ++i) part += scores[i];
+  for (const float lane : lanes) part += lane;
+  *largest = top;
+  *sum = *sum * factor + part;
+  return factor;
+}
+
 void scaleColumns(float* rows, int64_t n, int64_t columns, const float* factor) {
   for (int64_t row = 0; row < n; ++row) {
     float* x = rows + row * columns;
@@ -80,7 +108,7 @@ void scaleColumns(float* rows, int64_t n, int64_t columns, const float* factor) 
   }
 }
 
-constexpr AttentionLoops makeAttentionLoops() { return {addMask, hideMasked, hideFrom, weigh, scaleColumns}; }
+constexpr AttentionLoops makeAttentionLoops() { return {addMask, hideMasked, hideFrom, weigh, weighRow, scaleColumns}; }
 
 }  // namespace
 }  // namespace quanto::cpu

@@ -3,8 +3,6 @@
 
 #include "attention.h"
 #include "attention_loops.h"
-#include "norm_loops.h"
-#include "row_loops.h"
 
 namespace quanto::cpu {
 namespace {
@@ -63,11 +61,7 @@ class FewRows {
     const int64_t visible = std::clamp<int64_t>(call_.visible(first_ + i) - firstKey, 0, n);
     std::fill(scores + visible, scores + n, -INFINITY);
 
-    const float top = rowLoops().maximum(scores, n), before = largest_[i];
-    largest_[i] = top > before || top != top ? top : before;
-    // Of nothing but hidden keys: infinity must not be subtracted from itself.
-    const float shift = largest_[i] == -INFINITY ? 0 : largest_[i], factor = std::exp(before - shift);
-    weight_[i] = weight_[i] * factor + static_cast<float>(normLoops().exponentials(scores, shift, scores, n));
+    const float factor = attentionLoops().weighRow(scores, n, &largest_[i], &weight_[i]);
     if (factor != 1) scale(i, factor);
   }
 
