@@ -44,23 +44,37 @@ inline float ceil(float x) {
 
 // ln 2 as a head with 9 trailing zero bits, whose products with small integers are exact, and a tail.
 constexpr float kLn2Head = 0.693359375f, kLn2Tail = -2.12194440e-4f;
+// Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
+constexpr float kRoundingShift = 12582912.0f;
 
-// exp(x + correction), the correction being tiny: 2^n exp(r) with |r| <= ln 2 / 2 and a minimax polynomial for exp(r) = 1 + r + r^2 q(r).
+// A minimax polynomial for exp(r), |r| <= ln 2 / 2.
+inline float expNear0(float r) {
+  const float q = (((0.00138145965f * r + 0.00836871751f) * r + 0.041668389f) * r + 0.166665211f) * r + 0.49999994f;
+  return 1.0f + (r + r * r * q);
+}
+
+// exp(x + correction), the correction being tiny: 2^n exp(r) with |r| <= ln 2 / 2.
 // 2^n is applied in two halves, each a normal number, so that the result may be subnormal or overflow.
 inline float exp(float x, float correction = 0.0f) {
-  const float kRoundingShift = 12582912.0f;  // 1.5 * 2^23
   float y = x < -104.0f ? -104.0f : x;
   y = y > 89.0f ? 89.0f : y;
   const float shifted = y * 1.44269504f + kRoundingShift;
   const float n = shifted - kRoundingShift;
   const int32_t exponent = static_cast<int32_t>(bitsOf(shifted) - bitsOf(kRoundingShift));
-  const float r = (y - n * kLn2Head) - (n * kLn2Tail - correction);
-  const float q = (((0.00138145965f * r + 0.00836871751f) * r + 0.041668389f) * r + 0.166665211f) * r + 0.49999994f;
-  const float p = 1.0f + (r + r * r * q);
+  const float p = expNear0((y - n * kLn2Head) - (n * kLn2Tail - correction));
   const int32_t half = exponent >> 1;
   const float first = floatOf(static_cast<uint32_t>(half + 127) << 23);
   const float second = floatOf(static_cast<uint32_t>(exponent - half + 127) << 23);
   return p * first * second;
+}
+
+// exp(x) for x <= 0, in fewer steps: 0 where it would be below the normal numbers. From -87.7 down n is -127, whose power of two is made as
+// 0.
+inline float expNegative(float x) {
+  const float y = x < -88.0f ? -88.0f : x;
+  const float shifted = y * 1.44269504f + kRoundingShift;
+  const float n = shifted - kRoundingShift;
+  return expNear0((y - n * kLn2Head) - n * kLn2Tail) * floatOf((bitsOf(shifted) << 23) + (127u << 23));
 }
 
 // x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)); log(1 + f) = 2 atanh(s), s = f / (2 + f), written as f - f^2/2 + s (f^2/2 + R) so

@@ -1,6 +1,7 @@
 // Every op family, for the binding.
 #pragma once
 
+#include "attention.h"
 #include "binary.h"
 #include "conv.h"
 #include "conv_fused.h"

@@ -1,7 +1,5 @@
 import { Embedding, functional as F, Linear, Module, ModuleList, RMSNorm } from '../nn';
 import { add, mul } from '../ops/binary';
-import { ones } from '../ops/creation';
-import { tril } from '../ops/indexing';
 import { reshape, transpose } from '../ops/shape';
 import { QuantoError } from '../tensor/error';
 import { tidy } from '../tensor/scope';
@@ -66,8 +64,7 @@ class LlamaAttention extends Module<[src: Tensor, cache?: KeyValueCache, layer?:
     const latestValue = split(this.wv.forward(src), this.kvHeads);
     const [key, value] = cache ? cache.append(layer, latestKey, latestValue) : [latestKey, latestValue];
     // Each query sees all that came before it, and itself; a single one sees everything.
-    const mask = length > 1 ? tril(ones([length, start + length], { dtype: 'bool', device: src.device }), start) : null;
-    const attended = F.scaledDotProductAttention(query, key, value, { mask });
+    const attended = F.scaledDotProductAttention(query, key, value, { causal: length > 1, offset: start });
     return this.wo.forward(reshape(transpose(attended, 1, 2), batch, length, this.heads * this.headDim));
   }
 }

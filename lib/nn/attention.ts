@@ -1,5 +1,6 @@
+import { scaledDotProductAttention } from '../ops/attention';
 import { add, maskedFill, mul } from '../ops/binary';
-import { ones } from '../ops/creation';
+import { ones, zeros } from '../ops/creation';
 import { triu } from '../ops/indexing';
 import { linear, matmul } from '../ops/matmul';
 import { softmax } from '../ops/norm';
@@ -72,14 +73,13 @@ export class MultiheadAttention extends Module<
   forward(query: Tensor, key: Tensor, value: Tensor, call: MultiheadAttentionCall = {}): [Tensor, Tensor | null] {
     return tidy(() => {
       const [q, k, v] = [query, key, value].map((src, i) => this.heads(this.project(src, i)));
-      const scores = matmul(mul(q, 1 / Math.sqrt(this.embedDim / this.numHeads)), transpose(k, -2, -1));
-      const weights = softmax(this.masked(scores, call), -1);
-      const attended = matmul(dropout(weights, { p: this.dropout, training: this.training }), v);
+      const p = this.training ? this.dropout : 0;
+      const [attended, weights] = call.needWeights === true ? this.weighted(q, k, v, call, p) : [this.attended(q, k, v, call, p), null];
       const [batch, , length] = attended.shape;
       const joined = this.batchFirst
         ? reshape(permute(attended, 0, 2, 1, 3), batch, length, this.embedDim)
         : reshape(permute(attended, 2, 0, 1, 3), length, batch, this.embedDim);
-      return [this.out_proj.forward(joined), call.needWeights === true ? mean(weights, { axis: 1 }) : null];
+      return [this.out_proj.forward(joined), weights && mean(weights, { axis: 1 })];
     });
   }
 
@@ -102,16 +102,33 @@ export class MultiheadAttention extends Module<
     return this.batchFirst ? permute(split, 0, 2, 1, 3) : permute(split, 1, 2, 0, 3);
   }
 
-  /** The scores [N, heads, L, S] with everything out of sight at -infinity. */
-  private masked(scores: Tensor, { causal = false, attnMask = null, keyPaddingMask = null }: MultiheadAttentionCall): Tensor {
-    const [batch, heads, length, keys] = scores.shape;
-    let result = scores;
-    if (causal) result = maskedFill(result, triu(ones([length, keys], { dtype: 'bool', device: scores.device }), 1), -Infinity);
+  private attended(q: Tensor, k: Tensor, v: Tensor, call: MultiheadAttentionCall, p: number): Tensor {
+    // Places alone hide no query's every key; together with a mask they may, and that gives NaN, as in PyTorch.
+    const causal = call.causal === true && !call.attnMask && !call.keyPaddingMask;
+    return scaledDotProductAttention(q, k, v, { causal, mask: causal ? null : this.bias(q, k, call), dropout: p });
+  }
+
+  /** The same with the weights [N, heads, L, S], before dropout. */
+  private weighted(q: Tensor, k: Tensor, v: Tensor, call: MultiheadAttentionCall, p: number): [Tensor, Tensor] {
+    const scores = matmul(mul(q, 1 / Math.sqrt(this.embedDim / this.numHeads)), transpose(k, -2, -1));
+    const bias = this.bias(q, k, call);
+    const weights = softmax(bias ? add(scores, bias) : scores, -1);
+    return [matmul(dropout(weights, { p, training: p > 0 }), v), weights];
+  }
+
+  /** What is added to the scores [N, heads, L, S]: -infinity for everything out of sight. Null: nothing. */
+  private bias(q: Tensor, k: Tensor, { causal = false, attnMask = null, keyPaddingMask = null }: MultiheadAttentionCall): Tensor | null {
+    const [batch, heads, length] = q.shape;
+    const keys = k.shape[2];
+    const hidden = (mask: Tensor) => maskedFill(zeros(mask.shape, { dtype: q.dtype, device: q.device }), mask, -Infinity);
+    const parts: Tensor[] = [];
+    if (causal) parts.push(hidden(triu(ones([length, keys], { dtype: 'bool', device: q.device }), 1)));
     if (attnMask) {
       const mask = attnMask.ndim === 3 ? reshape(attnMask, batch, heads, length, keys) : attnMask;
-      result = mask.dtype === 'bool' ? maskedFill(result, mask, -Infinity) : add(result, mask);
+      parts.push(mask.dtype === 'bool' ? hidden(mask) : mask);
     }
-    return keyPaddingMask ? maskedFill(result, reshape(keyPaddingMask, batch, 1, 1, keys), -Infinity) : result;
+    if (keyPaddingMask) parts.push(hidden(reshape(keyPaddingMask, batch, 1, 1, keys)));
+    return parts.length > 0 ? parts.reduce((sum, part) => add(sum, part)) : null;
   }
 
   protected override extraRepr(): string {

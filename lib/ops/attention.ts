@@ -1,7 +1,10 @@
+import { native } from '../native';
+import { deviceCode } from '../tensor/device';
 import { QuantoError } from '../tensor/error';
-import { requireTensor } from '../tensor/op';
+import { recordsGradient } from '../tensor/grad-mode';
+import { type AnyOp, apply, type Op, requireTensor } from '../tensor/op';
 import { tidy } from '../tensor/scope';
-import type { Tensor } from '../tensor/tensor';
+import { Tensor } from '../tensor/tensor';
 
 import { add, maskedFill, mul } from './binary';
 import { ones } from './creation';
@@ -17,6 +20,8 @@ export interface AttentionOptions {
   mask?: Tensor | null;
   /** Query i sees the keys up to i. Default: false. */
   causal?: boolean;
+  /** Places by which the first query stands behind the first key: with `causal`, query i sees the keys up to i + offset. Default: 0. */
+  offset?: number;
   /** Default: 1 / sqrt(E). */
   scale?: number;
   /** The share of the weights that training drops. Default: 0. */
@@ -48,23 +53,56 @@ function headGroup(query: Tensor, key: Tensor): number {
   );
 }
 
-/**
- * softmax(query key^T * scale + mask) value (Vaswani et al. 2017) for query [..., H, L, E], key [..., G, S, E] and value [..., G, S, V],
- * where G divides H: [..., H, L, V]. A query that may see no key gives zeros.
- */
-export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions = {}): Tensor {
-  const op = 'scaledDotProductAttention';
-  for (const operand of [query, key, value]) {
-    if (requireTensor(op, operand).ndim >= 2) continue;
-    throw new QuantoError('SHAPE_MISMATCH', `[${op}] expected at least 2 dimensions [L, E] but got shape [${operand.shape.join(', ')}]`);
-  }
-  const { mask = null, causal = false, scale = 1 / Math.sqrt(query.shape[query.ndim - 1]), dropout: dropped = 0 } = options;
+/** @internal What attention needs to know beside its operands. */
+export interface AttentionAttributes {
+  readonly scale: number;
+  readonly causal: boolean;
+  readonly offset: number;
+  /** Heads of the query for each head of the key and value. */
+  readonly group: number;
+}
+
+/** @internal The native call. `scoreScale` goes with int8 codes for query and key: what their sums are multiplied by. */
+export function nativeAttention(inputs: readonly Tensor[], attributes: AttentionAttributes, scoreScale: Tensor | null = null): Tensor {
+  const [query, key, value, mask] = inputs as readonly [Tensor, Tensor, Tensor, Tensor | undefined];
+  const { scale, causal, offset, group } = attributes;
+  const masks = mask?.native ?? null;
+  return Tensor.fromNative(
+    native.attention(query.native, key.native, value.native, masks, scoreScale?.native ?? null, scale, causal, offset, group),
+  );
+}
+
+/** The whole of attention in one pass, for evaluation: no tensor of scores is made. Where gradients are recorded it is `composed`. */
+const attentionOp: Op<AttentionAttributes> = {
+  name: 'attention',
+  forward: (inputs, attributes) => nativeAttention(inputs, attributes),
+  vjp: null,
+};
+
+/** Whether the one op takes these operands: of one dtype, and with a mask that leaves the scores' shape [..., L, S] and dtype as they are. */
+function isUniform(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | null): boolean {
+  if (query.dtype !== key.dtype || key.dtype !== value.dtype) return false;
+  if (!mask) return true;
+  if (mask.isQuantized || (mask.dtype !== 'bool' && mask.dtype !== query.dtype)) return false;
+  const [length, keys] = [query, key].map(({ shape }) => shape[shape.length - 2]);
+  return [1, keys].includes(mask.shape.at(-1) ?? 1) && [1, length].includes(mask.shape.at(-2) ?? 1);
+}
+
+/** Attention in ops that are recorded one by one. */
+function composed(
+  query: Tensor,
+  key: Tensor,
+  value: Tensor,
+  mask: Tensor | null,
+  attributes: AttentionAttributes,
+  dropped: number,
+): Tensor {
+  const { scale, causal, offset, group } = attributes;
   return tidy(() => {
-    const group = headGroup(query, key);
     const scores = ungroupHeads(matmul(groupHeads(mul(query, scale), group), transpose(key, -2, -1)), group);
     const [length, keys] = scores.shape.slice(-2);
     const forbidden = [
-      ...(causal ? [tril(ones([length, keys], { dtype: 'bool', device: query.device }))] : []),
+      ...(causal ? [tril(ones([length, keys], { dtype: 'bool', device: query.device }), offset)] : []),
       ...(mask?.dtype === 'bool' ? [mask] : []),
     ].map(logicalNot);
     const biased = mask && mask.dtype !== 'bool' ? add(scores, mask) : scores;
@@ -76,3 +114,25 @@ export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Ten
     return ungroupHeads(attended, group);
   });
 }
+
+/**
+ * softmax(query key^T * scale + mask) value (Vaswani et al. 2017) for query [..., H, L, E], key [..., G, S, E] and value [..., G, S, V],
+ * where G divides H: [..., H, L, V]. A query that may see no key gives zeros. Where no gradient is recorded the result is laid out as
+ * [..., L, H, V], so that its heads join without a copy.
+ */
+export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions = {}): Tensor {
+  const op = 'scaledDotProductAttention';
+  for (const operand of [query, key, value]) {
+    if (requireTensor(op, operand).ndim >= 2) continue;
+    throw new QuantoError('SHAPE_MISMATCH', `[${op}] expected at least 2 dimensions [L, E] but got shape [${operand.shape.join(', ')}]`);
+  }
+  const { mask = null, causal = false, offset = 0, dropout: dropped = 0 } = options;
+  const { scale = 1 / Math.sqrt(query.shape[query.ndim - 1]) } = options;
+  const attributes = { scale, causal, offset, group: headGroup(query, key) };
+  const inputs = [query, key, value, ...(mask ? [requireTensor(op, mask)] : [])];
+  const fused =
+    dropped === 0 && !recordsGradient(inputs) && isUniform(query, key, value, mask) && native.hasAttention(deviceCode(query.device));
+  return fused ? apply(attentionOp, inputs, attributes) : composed(query, key, value, mask, attributes, dropped);
+}
+
+export const attentionOps: readonly AnyOp[] = [attentionOp];

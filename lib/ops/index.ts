@@ -1,6 +1,7 @@
 // The registry: every op by name, and the functions that apply them. Importing it also gives Tensor its methods.
 import type { AnyOp } from '../tensor/op';
 
+import { attentionOps } from './attention';
 import { binaryOps } from './binary';
 import { convOps } from './conv';
 import { convertOps } from './convert';
@@ -40,6 +41,7 @@ const families: readonly (readonly AnyOp[])[] = [
   convertOps,
   indexOps,
   normOps,
+  attentionOps,
   convOps,
   lossOps,
   randomOps,

@@ -1,6 +1,7 @@
 // How ops act on quantized tensors: one row an op. An op without a row, or whose rule declines, runs on the dequantized values and is
 // counted. The rows follow Quanto's table for activations and weights; where it is wrong, the row is right and says so.
 import { native } from '../native';
+import { type AttentionAttributes, nativeAttention } from '../ops/attention';
 import type { BinaryAttributes } from '../ops/binary';
 import { type ConvAttributes, type ConvSteps, nativeSteps } from '../ops/conv';
 import * as raw from '../ops/raw';
@@ -157,6 +158,22 @@ const integerMatmul: Rule = ({ inputs }) => {
   return raw.cast(raw.mul(sums, scale), a.dtype);
 };
 
+/** Codes in a row whose products have exact sums in float32, in which the attention kernel computes. */
+const EXACT_WIDTH = 1024;
+
+/** The scores are those of integerMatmul, bit for bit where they are float32. The weights are floats, and so are the values that they weigh. */
+const integerAttention: Rule = ({ op, inputs: [query, key, value, ...mask], attributes }) => {
+  const { scale, ...rest } = attributes as AttentionAttributes;
+  const [a, b] = [query, key].map(activation);
+  if (!a || !b || !isInt8(a) || !isInt8(b) || a.dtype !== b.dtype || a.dtype !== value.dtype) return null;
+  if (a.shape[a.ndim - 1] > EXACT_WIDTH) return null;
+  consume(a, b);
+  if (value.isQuantized) countFallback(op.name);
+  const scaled = raw.mul(a.scale, scale);
+  const scoreScale = raw.mul(raw.cast(scaled, 'float32'), raw.cast(b.scale, 'float32'));
+  return nativeAttention([a.codes, b.codes, value.dequantize(), ...mask], { scale: 1, ...rest }, scoreScale);
+};
+
 /** A weight of int8 codes with one scale, or one for each output. */
 export function isInt8Weight(weight: Tensor): weight is QBytesTensor {
   return weight instanceof QBytesTensor && isInt8(weight) && weight.axis !== -1;
@@ -276,6 +293,7 @@ const rules: Readonly<Record<string, Rule>> = {
   // products
   bmm: integerMatmul,
   matmul: integerMatmul,
+  attention: integerAttention,
   linear: quantizedLinear,
   conv2d: integerConv,
 };

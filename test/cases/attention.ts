@@ -5,6 +5,7 @@ import { oneOf } from '../harness/random';
 
 interface Options {
   readonly causal?: boolean;
+  readonly offset?: number;
   readonly scale?: number;
   /** 1 where a query sees a key. */
   readonly seen?: NdArray;
@@ -29,7 +30,8 @@ function attention(query: NdArray, givenKey: NdArray, givenValue: NdArray, optio
   const scale = options.scale ?? 1 / Math.sqrt(query.shape[last]);
   const axes = [...key.shape.keys()];
   const scores = matmulReference(query, key.permute(...axes.slice(0, -2), last, last - 1));
-  const sees = (index: number[]) => (!options.causal || index[last] <= index[last - 1]) && (options.seen?.broadcastAt(index) ?? 1) === 1;
+  const sees = (index: number[]) =>
+    (!options.causal || index[last] <= index[last - 1] + (options.offset ?? 0)) && (options.seen?.broadcastAt(index) ?? 1) === 1;
   const masked = NdArray.from(scores.shape, (index) =>
     sees(index) ? scores.at(index) * scale + (options.bias?.broadcastAt(index) ?? 0) : -Infinity,
   );
@@ -62,7 +64,7 @@ function row(name: string, inputs: readonly Input[], run: Case['run'], reference
 }
 
 const seen: Input = { shape: [2, 1, 4, 6], dtype: 'bool', domain: oneOf(0, 1, 1) };
-export const attentionCases: readonly Case[] = [
+const plainCases: readonly Case[] = [
   row(
     'plain',
     batch,
@@ -118,6 +120,106 @@ export const attentionCases: readonly Case[] = [
     (q, k, v) => attention(q, k, v, {}),
   ),
 ];
+
+/** Sizes around those of tiles, blocks and vectors. */
+const awkward: readonly (readonly [length: number, keys: number, width: number])[] = [
+  [1, 1, 1],
+  [1, 127, 33],
+  [7, 15, 17],
+  [15, 63, 7],
+  [17, 50, 15],
+  [33, 7, 50],
+  [50, 33, 63],
+  [63, 300, 16],
+  [65, 65, 65],
+  [127, 1, 8],
+  [127, 127, 31],
+];
+/** Means of values are no larger than the largest of them. */
+const largestValue = (shape: number[]) => (_query: NdArray, _key: NdArray, value: NdArray) => {
+  const largest = Math.max(1, ...value.data.map(Math.abs));
+  return NdArray.from(shape, () => largest);
+};
+const sizeCases: readonly Case[] = awkward.flatMap(([length, keys, width], i) => {
+  const more = { gradient: false, roundings: 64 + keys, magnitude: largestValue([1, 2, length, width + 1]) };
+  const name = `${length} by ${keys} of ${width}`;
+  const inputs = qkv([1, 2, length, width], [1, 1, keys, width], [1, 1, keys, width + 1]);
+  const mask = { shape: [[length, keys], [1, 1, keys], [2, length, keys], [1, length, 1]][i % 4], dtype: 'bool', domain: oneOf(0, 1, 1) } as const; // prettier-ignore
+  return [
+    row(
+      `${name}, causal`,
+      inputs,
+      (q, k, v) => ops.scaledDotProductAttention(q, k, v, { causal: true, offset: (i % 3) * 4 - 4 }),
+      (q, k, v) => attention(q, k, v, { causal: true, offset: (i % 3) * 4 - 4 }),
+      more,
+    ),
+    row(
+      `${name}, masked`,
+      [...inputs, { ...mask, optional: true }],
+      (q, k, v, seenKeys) => ops.scaledDotProductAttention(q, k, v, { mask: seenKeys, causal: i % 2 === 1, offset: keys >> 1 }),
+      (q, k, v, seenKeys) => attention(q, k, v, { seen: seenKeys, causal: i % 2 === 1, offset: keys >> 1 }),
+      more,
+    ),
+    row(
+      `${name}, biased`,
+      [...inputs, { shape: mask.shape, optional: true }],
+      (q, k, v, bias) => ops.scaledDotProductAttention(q, k, v, { mask: bias }),
+      (q, k, v, bias) => attention(q, k, v, { bias }),
+      more,
+    ),
+  ];
+});
+const layoutCases: readonly Case[] = [
+  row(
+    'heads of a linear layer',
+    qkv([2, 40, 3, 8], [2, 19, 3, 8], [2, 19, 3, 8]),
+    (...qkvTensors) => {
+      const [q, k, v] = qkvTensors.map((src) => ops.permute(src, 0, 2, 1, 3));
+      return ops.reshape(ops.permute(ops.scaledDotProductAttention(q, k, v), 0, 2, 1, 3), 2, 40, 24);
+    },
+    (...arrays) => {
+      const [q, k, v] = arrays.map((src) => src.permute(0, 2, 1, 3));
+      return attention(q, k, v, {}).permute(0, 2, 1, 3).reshape(2, 40, 24);
+    },
+    { gradient: false, magnitude: largestValue([2, 40, 24]) },
+  ),
+  row(
+    'batches that broadcast',
+    qkv([3, 1, 2, 4, 5], [2, 1, 6, 5], [1, 2, 6, 5]),
+    (q, k, v) => ops.scaledDotProductAttention(q, k, v),
+    (q, k, v) => {
+      const spread = (src: NdArray) => NdArray.from([3, 2, 2, ...src.shape.slice(-2)], (index) => src.broadcastAt(index));
+      return attention(spread(q), spread(k), spread(v), {});
+    },
+    {
+      gradient: false,
+      magnitude: largestValue([3, 2, 2, 4, 5]),
+    },
+  ),
+  row(
+    'nothing',
+    qkv([2, 3, 4, 5], [2, 3, 6, 5], [2, 3, 6, 7]),
+    (q, k, v) => ops.scaledDotProductAttention(q, k, v),
+    (q, k, v) => attention(q, k, v, {}),
+    { gradient: false, empty: [[2, 3, 0, 5], [2, 3, 6, 5], [2, 3, 6, 7]] }, // prettier-ignore
+  ),
+  row(
+    'no keys',
+    qkv([2, 3, 4, 5], [2, 3, 6, 5], [2, 3, 6, 7]),
+    (q, k, v) => ops.scaledDotProductAttention(q, k, v),
+    (q, k, v) => (k.shape[2] === 0 ? NdArray.from([2, 3, 4, 7], () => 0) : attention(q, k, v, {})),
+    { gradient: false, empty: [[2, 3, 4, 5], [2, 3, 0, 5], [2, 3, 0, 7]], magnitude: largestValue([2, 3, 4, 7]) }, // prettier-ignore
+  ),
+  row(
+    'no width',
+    qkv([2, 3, 4, 5], [2, 3, 6, 5], [2, 3, 6, 7]),
+    (q, k, v) => ops.scaledDotProductAttention(q, k, v, { scale: 1 }),
+    (q, k, v) => attention(q, k, v, { scale: 1 }),
+    { gradient: false, empty: [[2, 3, 4, 0], [2, 3, 6, 0], [2, 3, 6, 7]], roundings: 128 }, // prettier-ignore
+  ),
+];
+
+export const attentionCases: readonly Case[] = [...plainCases, ...sizeCases, ...layoutCases];
 
 const of = (...shape: number[]) => ops.zeros(shape);
 const failure = (name: string, run: () => unknown, code: Failure['code'], message?: RegExp): Failure => ({

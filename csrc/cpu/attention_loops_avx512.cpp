@@ -1,0 +1,7 @@
+#include "attention_loops_body.h"
+
+namespace quanto::cpu {
+
+constinit const AttentionLoops kAttentionLoopsAvx512 = makeAttentionLoops();
+
+}  // namespace quanto::cpu
