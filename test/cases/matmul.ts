@@ -8,7 +8,7 @@ const absolute = (array: NdArray) => array.map(Math.abs);
 const int8 = integers(-128, 127);
 
 /** [M, N, K]: each of 1, 7, 15, 17, 33, 50, 63, 65, 127 in each place, so that every tail of every blocked loop is met. */
-const sizes: readonly (readonly [number, number, number])[] = [
+export const sizes: readonly (readonly [number, number, number])[] = [
   [1, 7, 15],
   [7, 15, 17],
   [15, 17, 33],
