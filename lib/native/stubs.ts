@@ -122,6 +122,8 @@ export const kernels = [
   'layerNorm',
   'layerNormBackward',
   'rmsNorm',
+  'layerNormInt8',
+  'rmsNormInt8',
   'rmsNormBackward',
   'conv2d',
   'conv2dFused',
@@ -245,6 +247,15 @@ export interface Native {
   ) => NativeTensor[];
   readonly rmsNorm: (src: NativeTensor, weight: NativeTensor | null, eps: number) => NativeTensor[];
   readonly rmsNormBackward: (dout: NativeTensor, src: NativeTensor, weight: NativeTensor | null, rstd: NativeTensor) => NativeTensor[];
+  readonly layerNormInt8: (
+    src: NativeTensor,
+    weight: NativeTensor | null,
+    bias: NativeTensor | null,
+    scale: NativeTensor,
+    normalizedDims: number,
+    eps: number,
+  ) => NativeTensor;
+  readonly rmsNormInt8: (src: NativeTensor, weight: NativeTensor | null, scale: NativeTensor, eps: number) => NativeTensor;
   readonly conv2d: (
     src: NativeTensor,
     weight: NativeTensor,
