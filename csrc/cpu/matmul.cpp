@@ -2,6 +2,7 @@
 
 #include "elements.h"
 #include "gemm/gemm.h"
+#include "gemm/int8_skinny.h"
 #include "kernels.h"
 #include "loops.h"
 #include "scratch.h"
@@ -11,6 +12,8 @@ namespace {
 
 // Multiply-adds of one matrix product that are worth sharing among threads; smaller ones share the batch instead.
 constexpr int64_t kLargeProduct = 1 << 21;
+// Multiply-adds of a product without packing that repay handing a piece to another thread.
+constexpr int64_t kSkinnyGrain = 1 << 17;
 
 const void* placeOf(const View& view, int64_t offset) { return static_cast<const char*>(view.data) + offset * sizeOf(dtypeOf(view)); }
 void* outputOf(const View& view, int64_t offset) { return static_cast<char*>(view.data) + offset * sizeOf(dtypeOf(view)); }
@@ -58,6 +61,34 @@ Int8Weight weightOf(const View& weight) {
   return {static_cast<const int8_t*>(weight.data), weight.strides[0], weight.strides[1], weight.layout == Layout::packed};
 }
 
+// Packing the right operand costs as much as multiplying it by this many rows without; and calls cost more than products of this many sums.
+constexpr int64_t kFewRows = 2, kFewProducts = 512;
+
+// out = a . b by int8Skinny where that is faster than packing, or false.
+bool multiplyUnpacked(const View& a, const View& b, const View& out, int64_t aPlace, int64_t bPlace, int64_t outPlace, int64_t m) {
+  const int64_t n = out.shape[2], k = a.shape[2];
+  if (m > kFewRows && m * n * k > kFewProducts) return false;
+  const bool across = b.strides[2] == 1 && out.strides[2] == 1, dots = b.strides[1] == 1 && a.strides[2] == 1;
+  if (!across && !dots) return false;
+  const auto* left = static_cast<const int8_t*>(a.data) + aPlace;
+  const auto* right = static_cast<const int8_t*>(b.data) + bPlace;
+  auto* sums = static_cast<int32_t*>(out.data) + outPlace;
+  const Int8Skinny& skinny = int8Skinny();
+  const int64_t grain = std::max<int64_t>(1, kSkinnyGrain / (k + 1));
+  for (int64_t i = 0; i < m; ++i) {
+    const int8_t* row = left + i * a.strides[1];
+    int32_t* target = sums + i * out.strides[1];
+    parallelFor(n, grain, [&](int64_t begin, int64_t end) {
+      if (across) {
+        skinny.across(end - begin, k, row, a.strides[2], right + begin, b.strides[1], target + begin);
+        return;
+      }
+      for (int64_t j = begin; j < end; ++j) target[j * out.strides[2]] = skinny.dot(k, row, right + j * b.strides[2]);
+    });
+  }
+  return true;
+}
+
 }  // namespace
 
 Status matmul(Queue*, const View* a, const View* b, const View* out) {
@@ -70,6 +101,7 @@ Status matmul(Queue*, const View* a, const View* b, const View* out) {
 
 Status intMatmul(Queue*, const View* a, const View* b, const View* out) {
   return forEachMatrix(*a, *b, *out, [&](int64_t aPlace, int64_t bPlace, int64_t outPlace, int64_t m) {
+    if (multiplyUnpacked(*a, *b, *out, aPlace, bPlace, outPlace, m)) return Status::ok;
     const Int8Weight right{static_cast<const int8_t*>(b->data) + bPlace, b->strides[2], b->strides[1], false};
     return gemmInt8(m, out->shape[2], a->shape[2], static_cast<const int8_t*>(a->data) + aPlace, a->strides[1], a->strides[2], right,
                     static_cast<int32_t*>(out->data) + outPlace, out->strides[1], out->strides[2]);

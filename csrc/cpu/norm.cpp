@@ -82,6 +82,46 @@ void weightGradient(const View* dout, const View* src, const float* mean, const 
   });
 }
 
+// Codes of a row as ../quantize.cpp makes them: a value, and a quotient, of a narrow dtype is rounded to it first.
+class Encoder {
+ public:
+  Encoder(DType dtype, const View& scale, const View& out)
+      : round_(storeFunction<float>(dtype)),
+        widen_(loadFunction<float>(dtype)),
+        narrow_(dtype != DType::float32),
+        scale_(Reader<float>(scale, 1).readOne(0)),
+        codes_(static_cast<int8_t*>(out.data)) {}
+
+  void write(int64_t offset, int64_t n, float* values) const {
+    if (!narrow_) {
+      rowLoops().quantizeInt8(values, &scale_, 0, codes_ + offset, n);
+      return;
+    }
+    constexpr float kOne = 1;
+    for (int64_t begin = 0; begin < n; begin += kBlock) {
+      float* block = values + begin;
+      const int64_t count = std::min(kBlock, n - begin);
+      roundAll(count, block);
+      for (int64_t i = 0; i < count; ++i) block[i] = scale_ == 0 ? 0 : block[i] / scale_;
+      roundAll(count, block);
+      rowLoops().quantizeInt8(block, &kOne, 0, codes_ + offset + begin, count);
+    }
+  }
+
+ private:
+  void roundAll(int64_t count, float* values) const {
+    uint16_t rounded[kBlock];
+    round_(values, count, rounded, 1);
+    widen_(rounded, 1, count, values);
+  }
+
+  Store<float> round_;
+  Load<float> widen_;
+  bool narrow_;
+  float scale_;
+  int8_t* codes_;
+};
+
 }  // namespace
 
 Status softmax(Queue*, const View* src, const View* out) {
@@ -192,6 +232,33 @@ Status rmsNorm(Queue*, const View* src, const View* weight, const View* out, con
     normLoops().rmsNorm(x, w, y, n, eps, &inverse);
     writer.write(row * n, n, y);
     if (rstd) floats(rstd)[row] = inverse;
+  });
+}
+
+Status layerNormInt8(Queue*, const View* src, const View* weight, const View* bias, const View* scale, const View* out, double eps) {
+  const Rows rows = rowsOf(*src);
+  const Reader<float> reader(*src, 1);
+  const Encoder encoder(dtypeOf(*src), *scale, *out);
+  const Parameter factor(weight), term(bias);
+  return forEachRow(rows, 4, kCheapGrain / 4, [&](int64_t row, const RowBuffers& buffers) {
+    const int64_t n = rows.n;
+    float center, inverse;
+    normLoops().layerNorm(reader.read(row * n, n, buffers[0]), factor.read(n, buffers[1]), term.read(n, buffers[2]), buffers[3], n, eps,
+                          &center, &inverse);
+    encoder.write(row * n, n, buffers[3]);
+  });
+}
+
+Status rmsNormInt8(Queue*, const View* src, const View* weight, const View* scale, const View* out, double eps) {
+  const Rows rows = rowsOf(*src);
+  const Reader<float> reader(*src, 1);
+  const Encoder encoder(dtypeOf(*src), *scale, *out);
+  const Parameter factor(weight);
+  return forEachRow(rows, 3, kCheapGrain / 4, [&](int64_t row, const RowBuffers& buffers) {
+    const int64_t n = rows.n;
+    float inverse;
+    normLoops().rmsNorm(reader.read(row * n, n, buffers[0]), factor.read(n, buffers[1]), buffers[2], n, eps, &inverse);
+    encoder.write(row * n, n, buffers[2]);
   });
 }
 

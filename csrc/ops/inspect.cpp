@@ -1,6 +1,7 @@
 #include "inspect.h"
 
 #include "../cpu/backend.h"
+#include "../cpu/conv_kernel.h"
 #include "../cpu/gemm/gemm.h"
 #include "../cpu/isa.h"
 #include "../cpu/pool.h"
@@ -42,6 +43,8 @@ void setThreadCount(int64_t count) {
   if (count < 1 || count > 1024) fail(ErrorCode::INVALID_ARGUMENT, "[setNumThreads] expected 1 to 1024 threads but got ", count);
   cpu::setThreadCount(static_cast<int>(count));
 }
-std::string cpuDescription() { return text("isa=", cpu::isaName(cpu::bestIsa()), "; ", cpu::gemmDescription()); }
+std::string cpuDescription() {
+  return text("isa=", cpu::isaName(cpu::bestIsa()), "; ", cpu::gemmDescription(), ", conv: ", cpu::convInt8Kernel().name);
+}
 
 }  // namespace quanto::ops

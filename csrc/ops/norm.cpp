@@ -1,5 +1,6 @@
 #include "norm.h"
 
+#include "quantize.h"
 #include "shape.h"
 
 namespace quanto::ops {
@@ -93,6 +94,14 @@ Tensor finishSum(const Rows& rows, const Tensor& sum, const std::optional<Tensor
   return cast(sum, parameter->dtype()).as(rows.normalized, contiguousStrides(rows.normalized));
 }
 
+// One number of the input's dtype.
+Tensor codeScale(const char* op, const Rows& rows, const Tensor& scale) {
+  requireDType(op, "scale", scale, rows.src.dtype());
+  requireStrided(op, scale);
+  if (scale.numel() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one scale but got shape ", scale.shape().str());
+  return contiguous(reshape(scale, {1}));
+}
+
 }  // namespace
 
 Tensor softmax(const Tensor& src, int64_t axis) { return softmaxForward<&Backend::softmax>("softmax", src, axis); }
@@ -135,6 +144,30 @@ std::vector<Tensor> rmsNorm(const Tensor& src, const std::optional<Tensor>& weig
   launch<&Backend::rmsNorm>("rmsNorm", mathCost(src.numel()), in(rows.matrix(src)), in(parameterOf("rmsNorm", "weight", rows, weight)),
                             out(rows.matrix(dst)), out(rstd), eps);
   return {dst, rstd};
+}
+
+Tensor layerNormInt8(const Tensor& src, const std::optional<Tensor>& weight, const std::optional<Tensor>& bias, const Tensor& scale,
+                     int64_t normalizedDims, double eps) {
+  const char* op = "layerNormInt8";
+  const Rows rows = rowsOf(op, src, normalizedDims);
+  const Tensor one = codeScale(op, rows, scale);
+  if (!src.device().backend.layerNormInt8)
+    return quantize(layerNorm(src, weight, bias, normalizedDims, eps)[0], reshape(one, {}), DType::int8);
+  const Tensor dst = empty(src.shape(), DType::int8, src.device());
+  launch<&Backend::layerNormInt8>(op, mathCost(src.numel()), in(rows.matrix(src)), in(parameterOf(op, "weight", rows, weight)),
+                                  in(parameterOf(op, "bias", rows, bias)), in(one), out(rows.matrix(dst)), eps);
+  return dst;
+}
+
+Tensor rmsNormInt8(const Tensor& src, const std::optional<Tensor>& weight, const Tensor& scale, double eps) {
+  const char* op = "rmsNormInt8";
+  const Rows rows = rowsOf(op, src, 1);
+  const Tensor one = codeScale(op, rows, scale);
+  if (!src.device().backend.rmsNormInt8) return quantize(rmsNorm(src, weight, eps)[0], reshape(one, {}), DType::int8);
+  const Tensor dst = empty(src.shape(), DType::int8, src.device());
+  launch<&Backend::rmsNormInt8>(op, mathCost(src.numel()), in(rows.matrix(src)), in(parameterOf(op, "weight", rows, weight)), in(one),
+                                out(rows.matrix(dst)), eps);
+  return dst;
 }
 
 std::vector<Tensor> rmsNormBackward(const Tensor& dout, const Tensor& src, const std::optional<Tensor>& weight, const Tensor& rstd) {

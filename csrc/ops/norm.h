@@ -23,5 +23,10 @@ std::vector<Tensor> layerNormBackward(const Tensor& dout, const Tensor& src, con
 std::vector<Tensor> rmsNorm(const Tensor& src, const std::optional<Tensor>& weight, double eps);
 // dsrc, dweight
 std::vector<Tensor> rmsNormBackward(const Tensor& dout, const Tensor& src, const std::optional<Tensor>& weight, const Tensor& rstd);
+// The result quantized to int8 with one scale, in one pass where the device has it, to the bits of quantize(layerNorm(...)). scale has
+// src's dtype; the statistics for a backward pass are not kept.
+Tensor layerNormInt8(const Tensor& src, const std::optional<Tensor>& weight, const std::optional<Tensor>& bias, const Tensor& scale,
+                     int64_t normalizedDims, double eps);
+Tensor rmsNormInt8(const Tensor& src, const std::optional<Tensor>& weight, const Tensor& scale, double eps);
 
 }  // namespace quanto::ops

@@ -1,4 +1,4 @@
-import { Embedding, functional as F, Linear, Module, ModuleList, RMSNorm } from '../nn';
+import { Embedding, type Followers, forwardThen, functional as F, type Fusion, Linear, Module, ModuleList, RMSNorm } from '../nn';
 import { add, mul } from '../ops/binary';
 import { reshape, transpose } from '../ops/shape';
 import { QuantoError } from '../tensor/error';
@@ -69,6 +69,8 @@ class LlamaAttention extends Module<[src: Tensor, cache?: KeyValueCache, layer?:
   }
 }
 
+const gate: Followers = { activation: 'silu' };
+
 /** SwiGLU (Shazeer 2020). */
 class LlamaFeedForward extends Module {
   w1: Linear;
@@ -83,7 +85,11 @@ class LlamaFeedForward extends Module {
   }
 
   forward(src: Tensor): Tensor {
-    return this.w2.forward(mul(F.silu(this.w1.forward(src)), this.w3.forward(src)));
+    return this.w2.forward(mul(forwardThen(this.w1, src, gate), this.w3.forward(src)));
+  }
+
+  override fusions(): readonly Fusion[] {
+    return [{ layer: this.w1, ...gate }];
   }
 }
 
@@ -104,9 +110,20 @@ class LlamaBlock extends Module<[src: Tensor, cache?: KeyValueCache, layer?: num
 
   forward(src: Tensor, cache?: KeyValueCache, layer?: number): Tensor {
     return tidy(() => {
-      const hidden = add(src, this.attention.forward(this.attention_norm.forward(src), cache, layer));
-      return add(hidden, this.feed_forward.forward(this.ffn_norm.forward(hidden)));
+      const [attention, feedForward] = this.fusions();
+      const hidden = add(src, this.attention.forward(forwardThen(this.attention_norm, src, attention), cache, layer));
+      return add(hidden, this.feed_forward.forward(forwardThen(this.ffn_norm, hidden, feedForward)));
     });
+  }
+
+  override fusions(): readonly Fusion[] {
+    const { attention_norm, attention, ffn_norm, feed_forward } = this;
+    // A hook sees what attention or the feed-forward layer is given.
+    const plain = [attention.forward === LlamaAttention.prototype.forward, feed_forward.forward === LlamaFeedForward.prototype.forward];
+    return [
+      { layer: attention_norm, readers: plain[0] ? [attention.wq, attention.wk, attention.wv] : [] },
+      { layer: ffn_norm, readers: plain[1] ? [feed_forward.w1, feed_forward.w3] : [] },
+    ];
   }
 }
 
@@ -149,9 +166,14 @@ export class Llama extends Module<[tokens: Tensor, cache?: KeyValueCache]> {
     return tidy(() => {
       let hidden = this.tok_embeddings.forward(tokens);
       for (const [i, layer] of [...this.layers].entries()) hidden = layer.forward(hidden, cache, i);
-      const normed = this.norm.forward(hidden);
+      const [last] = this.fusions();
+      const normed = forwardThen(this.norm, hidden, last);
       return this.output ? this.output.forward(normed) : F.linear(normed, this.tok_embeddings.weight);
     });
+  }
+
+  override fusions(): readonly Fusion[] {
+    return [{ layer: this.norm, readers: this.output ? [this.output] : [] }];
   }
 }
 

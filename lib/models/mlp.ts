@@ -1,4 +1,4 @@
-import { functional as F, Linear, Module } from '../nn';
+import { type Followers, forwardThen, type Fusion, Linear, Module } from '../nn';
 import { QuantoError } from '../tensor/error';
 import type { Tensor } from '../tensor/tensor';
 
@@ -16,7 +16,15 @@ export class MLP extends Module {
   forward(src: Tensor): Tensor {
     const last = this.sizes.length - 1;
     let hidden = src;
-    for (let i = 1; i < last; i++) hidden = F.relu(this[`fc${i}`].forward(hidden));
+    for (let i = 1; i < last; i++) hidden = forwardThen(this[`fc${i}`], hidden, this.followers(i));
     return this[`fc${last}`].forward(hidden);
+  }
+
+  private followers(i: number): Followers {
+    return { activation: 'relu', readers: [this[`fc${i + 1}`]] };
+  }
+
+  override fusions(): readonly Fusion[] {
+    return Array.from({ length: this.sizes.length - 2 }, (_, i) => ({ layer: this[`fc${i + 1}`], ...this.followers(i + 1) }));
   }
 }

@@ -123,7 +123,6 @@ export const kernels = [
   'layerNormBackward',
   'rmsNorm',
   'rmsNormBackward',
-  'attention',
   'conv2d',
   'conv2dFused',
   'conv2dInt8',
@@ -246,18 +245,6 @@ export interface Native {
   ) => NativeTensor[];
   readonly rmsNorm: (src: NativeTensor, weight: NativeTensor | null, eps: number) => NativeTensor[];
   readonly rmsNormBackward: (dout: NativeTensor, src: NativeTensor, weight: NativeTensor | null, rstd: NativeTensor) => NativeTensor[];
-  readonly attention: (
-    query: NativeTensor,
-    key: NativeTensor,
-    value: NativeTensor,
-    mask: NativeTensor | null,
-    scoreScale: NativeTensor | null,
-    scale: number,
-    causal: boolean,
-    diagonal: number,
-    group: number,
-  ) => NativeTensor;
-  readonly hasAttention: (device: DeviceCode) => boolean;
   readonly conv2d: (
     src: NativeTensor,
     weight: NativeTensor,

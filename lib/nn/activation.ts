@@ -2,7 +2,8 @@ import { logSoftmax, softmax } from '../ops/norm';
 import { gelu, relu, sigmoid, silu, tanh } from '../ops/unary';
 import type { Tensor } from '../tensor/tensor';
 
-import { Module } from './module';
+import type { ActivationName } from './fusion';
+import { type AnyModule, Module } from './module';
 
 /** max(x, 0). */
 export class ReLU extends Module {
@@ -73,4 +74,12 @@ export class LogSoftmax extends Module {
   protected override extraRepr(): string {
     return `axis=${this.axis}`;
   }
+}
+
+/** @internal The activation that a module is, where a native call may apply it instead: no hook, no subclass sees what it is given. */
+export function nativeActivation(module: AnyModule | undefined): ActivationName | undefined {
+  if (module instanceof ReLU && module.forward === ReLU.prototype.forward) return 'relu';
+  if (module instanceof SiLU && module.forward === SiLU.prototype.forward) return 'silu';
+  if (!(module instanceof GELU) || module.forward !== GELU.prototype.forward) return undefined;
+  return module.options.approximate === 'tanh' ? 'geluTanh' : 'gelu';
 }

@@ -2,7 +2,11 @@ import { QuantoError } from '../tensor/error';
 import { tensorsIn } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 
+import { nativeActivation } from './activation';
+import type { Fusion, FusingLayer } from './fusion';
+import { Linear } from './linear';
 import { type AnyModule, Module } from './module';
+import { LayerNorm, RMSNorm } from './norm';
 
 /** Makes a module a child under a name that is its key in the state dict. */
 function setChild(parent: AnyModule, name: string, child: AnyModule): void {
@@ -22,7 +26,8 @@ function holds(module: AnyModule, tensor: Tensor): boolean {
 
 /**
  * Runs modules one after another; the children are named '0', '1' and so on. A result between two children is freed as soon as it was
- * used, unless it is kept or a child holds it; a child that hands its result to somebody else calls `keep` on it.
+ * used, unless it is kept or a child holds it; a child that hands its result to somebody else calls `keep` on it. Without a gradient a
+ * quantized linear layer takes over the activation after it, and norms and linear layers the quantization of what a linear layer reads.
  */
 export class Sequential extends Module {
   readonly [index: number]: Module;
@@ -46,17 +51,37 @@ export class Sequential extends Module {
     for (const [, child] of this.namedChildren()) yield child as Module;
   }
 
+  override fusions(): readonly Fusion[] {
+    const children = [...this];
+    return children.map((_, i) => fusionAt(children, i)).filter((fusion) => fusion !== null);
+  }
+
   forward(src: Tensor): Tensor {
     let current = src;
     let producer: Module | null = null;
-    for (const child of this) {
-      const next = child.forward(current);
+    const children = [...this];
+    for (let i = 0; i < children.length; i++) {
+      const child = children[i];
+      const fusion = fusionAt(children, i);
+      const fused = fusion?.layer.fusedThen(current, fusion) ?? null;
+      if (fused && fusion?.activation) i++;
+      const next = fused ?? child.forward(current);
       if (producer && next !== current && isTemporary(current, src, producer, child)) current.dispose();
       if (next !== current) producer = child;
       current = next;
     }
     return current;
   }
+}
+
+/** What follows a child: an activation, and a layer that alone reads the result. */
+function fusionAt(children: readonly Module[], i: number): (Fusion & { layer: FusingLayer }) | null {
+  const layer = children[i];
+  if (!(layer instanceof Linear || layer instanceof LayerNorm || layer instanceof RMSNorm)) return null;
+  const activation = layer instanceof Linear ? nativeActivation(children[i + 1]) : undefined;
+  const reader = children[activation ? i + 2 : i + 1];
+  const readers = reader instanceof Linear ? [reader] : [];
+  return activation || readers.length > 0 ? { layer, activation, readers } : null;
 }
 
 function isTemporary(tensor: Tensor, input: Tensor, producer: Module, consumer: Module): boolean {

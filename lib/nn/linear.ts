@@ -3,6 +3,7 @@ import { full } from '../ops/creation';
 import { linear } from '../ops/matmul';
 import { buffer, type Tensor } from '../tensor/tensor';
 
+import { type FusedSteps, type Followers, type FusingLayer, type InputCodes } from './fusion';
 import { type LayerOptions, requireLayerDType, requireSizes, uniformParameter } from './layer';
 import { Module } from './module';
 import type { LoadReport, StateDict } from './state-dict';
@@ -11,7 +12,7 @@ import type { LoadReport, StateDict } from './state-dict';
  * y = x W^T + b: [..., inFeatures] -> [..., outFeatures]. Weight [outFeatures, inFeatures] and bias [outFeatures] start uniform in
  * +-1/sqrt(inFeatures), as PyTorch's do (He et al. 2015 with a = sqrt(5)).
  */
-export class Linear extends Module {
+export class Linear extends Module implements FusingLayer {
   readonly inFeatures: number;
   readonly outFeatures: number;
   weight: Tensor;
@@ -32,6 +33,26 @@ export class Linear extends Module {
 
   forward(src: Tensor): Tensor {
     return linear(this.smoothing ? div(src, this.smoothing) : src, this.weight, this.bias);
+  }
+
+  /** @internal Whether `forward` is this class's own: no hook, no subclass. */
+  get isPlain(): boolean {
+    return this.forward === Linear.prototype.forward;
+  }
+
+  /** @internal */
+  get inputCodes(): InputCodes | null {
+    return null;
+  }
+
+  /** @internal */
+  stepsThen(_followers: Followers): FusedSteps | null {
+    return null;
+  }
+
+  /** @internal */
+  fusedThen(_src: Tensor, _followers: Followers): Tensor | null {
+    return null;
   }
 
   protected override loadFromStateDict(prefix: string, sd: StateDict, report: LoadReport): void {

@@ -4,6 +4,7 @@ import { QuantoError } from '../tensor/error';
 import { keep, tensorsIn } from '../tensor/scope';
 import { Tensor } from '../tensor/tensor';
 
+import type { Fusion } from './fusion';
 import { deepCopy } from './deep-copy';
 import { LoadReport, type LoadResult, type StateDict } from './state-dict';
 
@@ -40,6 +41,14 @@ export abstract class Module<Inputs extends readonly unknown[] = Tensor[], Outpu
   training = true;
 
   abstract forward(...inputs: Inputs): Output;
+
+  /**
+   * Which layers below are followed by what, as `forward` runs them with `forwardThen`: `explain` shows what runs in one native call.
+   * A module that runs nothing so has none.
+   */
+  fusions(): readonly Fusion[] {
+    return [];
+  }
 
   /** Child modules by property name. */
   namedChildren(): [string, AnyModule][] {

@@ -1,10 +1,11 @@
 import { full } from '../ops/creation';
 import { add_ } from '../ops/inplace';
-import { batchNorm, layerNorm, rmsNorm } from '../ops/norm';
+import { batchNorm, layerNorm, layerNormCodes, rmsNorm, rmsNormCodes } from '../ops/norm';
 import type { DType } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
 import { buffer, type Tensor } from '../tensor/tensor';
 
+import { commonCodes, type FusedSteps, type Followers, type FusingLayer, type InputCodes, recordsAny } from './fusion';
 import { filledParameter, type LayerOptions, requireLayerDType, requireSizes } from './layer';
 import { Module } from './module';
 import type { LoadReport, StateDict } from './state-dict';
@@ -13,7 +14,7 @@ import type { LoadReport, StateDict } from './state-dict';
  * Normalizes the last dimensions, whose sizes `normalizedShape` repeats, to mean 0 and variance 1, then applies weight and bias of that
  * shape, which start at 1 and 0 (Ba et al. 2016).
  */
-export class LayerNorm extends Module {
+export class LayerNorm extends Module implements FusingLayer {
   readonly normalizedShape: readonly number[];
   readonly eps: number;
   weight: Tensor | null;
@@ -38,16 +39,50 @@ export class LayerNorm extends Module {
     return layerNorm(src, this.normalizedShape, this.weight, this.bias, this.eps);
   }
 
+  /** @internal Whether `forward` is this class's own: no hook, no subclass. */
+  get isPlain(): boolean {
+    return this.forward === LayerNorm.prototype.forward;
+  }
+
+  /** @internal */
+  stepsThen(followers: Followers): FusedSteps | null {
+    return stepsOfNorm(this, followers);
+  }
+
+  /** @internal */
+  fusedThen(src: Tensor, followers: Followers): Tensor | null {
+    const { normalizedShape, weight, bias, eps } = this;
+    return quantizedNorm(this, src, followers, (scale) => layerNormCodes(src, normalizedShape, weight, bias, eps, scale));
+  }
+
   protected override extraRepr(): string {
     return `[${this.normalizedShape.join(', ')}], eps=${this.eps}, elementwiseAffine=${this.weight !== null}`;
   }
+}
+
+interface Norm {
+  readonly isPlain: boolean;
+  readonly weight: Tensor | null;
+  readonly bias?: Tensor | null;
+}
+
+function stepsOfNorm({ isPlain }: Norm, followers: Followers): FusedSteps | null {
+  const codes = isPlain && followers.activation === undefined ? commonCodes(followers) : null;
+  return codes && { activation: null, codes };
+}
+
+/** A norm and its quantization in one native call; null where nobody wants codes, or somebody may look at the floats. */
+function quantizedNorm(norm: Norm, src: Tensor, followers: Followers, run: (scale: Tensor) => Tensor): Tensor | null {
+  const codes: InputCodes | null = stepsOfNorm(norm, followers)?.codes ?? null;
+  if (!codes || src.isQuantized || src.dtype !== codes.scale.dtype) return null;
+  return recordsAny([src, norm.weight, norm.bias ?? null], followers) ? null : codes.wrap(run(codes.scale));
 }
 
 /** Smallest difference from 1: what PyTorch's RMSNorm adds unless told otherwise. */
 const machineEpsilon: Partial<Record<DType, number>> = { float16: 2 ** -10, bfloat16: 2 ** -7 };
 
 /** src / sqrt(mean(src^2) + eps) over the last dimension, of size `normalizedSize`, times weight, which starts at 1 (Zhang and Sennrich 2019). */
-export class RMSNorm extends Module {
+export class RMSNorm extends Module implements FusingLayer {
   readonly normalizedSize: number;
   /** null: the machine epsilon of the input's dtype. */
   readonly eps: number | null;
@@ -63,7 +98,26 @@ export class RMSNorm extends Module {
   }
 
   forward(src: Tensor): Tensor {
-    return rmsNorm(src, this.weight, this.eps ?? machineEpsilon[src.dtype] ?? 2 ** -23);
+    return rmsNorm(src, this.weight, this.epsilonOf(src));
+  }
+
+  private epsilonOf({ dtype }: Tensor): number {
+    return this.eps ?? machineEpsilon[dtype] ?? 2 ** -23;
+  }
+
+  /** @internal Whether `forward` is this class's own: no hook, no subclass. */
+  get isPlain(): boolean {
+    return this.forward === RMSNorm.prototype.forward;
+  }
+
+  /** @internal */
+  stepsThen(followers: Followers): FusedSteps | null {
+    return stepsOfNorm(this, followers);
+  }
+
+  /** @internal */
+  fusedThen(src: Tensor, followers: Followers): Tensor | null {
+    return quantizedNorm(this, src, followers, (scale) => rmsNormCodes(src, this.weight, this.epsilonOf(src), scale));
   }
 
   protected override extraRepr(): string {

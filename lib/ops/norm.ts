@@ -88,6 +88,31 @@ export function layerNorm(
   bias: Tensor | null = null,
   eps = 1e-5,
 ): Tensor {
+  const dims = requireNormalized(src, normalizedShape);
+  const { operands, ...affine } = affineOf(weight, bias);
+  return apply(layerNormOp, [src, ...operands], { ...affine, dims, eps });
+}
+
+/** @internal The codes of layerNorm's result under a scale of src's dtype, int8, without recording. */
+export function layerNormCodes(
+  src: Tensor,
+  normalizedShape: readonly number[],
+  weight: Tensor | null,
+  bias: Tensor | null,
+  eps: number,
+  scale: Tensor,
+): Tensor {
+  const dims = requireNormalized(src, normalizedShape);
+  return wrap(native.layerNormInt8(src.native, weight?.native ?? null, bias?.native ?? null, scale.native, dims, eps));
+}
+
+/** @internal The same of rmsNorm's. */
+export function rmsNormCodes(src: Tensor, weight: Tensor | null, eps: number, scale: Tensor): Tensor {
+  return wrap(native.rmsNormInt8(src.native, weight?.native ?? null, scale.native, eps));
+}
+
+/** How many last dims are normalized, whose sizes must be these. */
+function requireNormalized(src: Tensor, normalizedShape: readonly number[]): number {
   const { shape } = requireTensor('layerNorm', src);
   const dims = normalizedShape.length;
   if (dims === 0 || dims > shape.length || normalizedShape.some((size, i) => size !== shape[shape.length - dims + i])) {
@@ -96,8 +121,7 @@ export function layerNorm(
       `[layerNorm] expected an input whose last sizes are [${normalizedShape.join(', ')}] but got shape [${shape.join(', ')}]`,
     );
   }
-  const { operands, ...affine } = affineOf(weight, bias);
-  return apply(layerNormOp, [src, ...operands], { ...affine, dims, eps });
+  return dims;
 }
 
 const rmsNormOp: Op<number> = {

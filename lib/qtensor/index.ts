@@ -29,5 +29,6 @@ export {
   requireFitting,
   type QuantizeWeightOptions,
 } from './quantizers';
+export { sameScale } from './scale';
 export { convolveIntegers, fusedLinear, isInt8Weight, quantizedOps } from './rules';
 export { loadQTensor, saveQTensor } from './state';

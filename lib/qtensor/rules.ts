@@ -181,13 +181,13 @@ export function isInt8Weight(weight: Tensor): weight is QBytesTensor {
 
 /**
  * @internal A linear layer of integers in one native call, with the bits of the separate ops: the input is quantized with `inputScale` ('token' is
- * one for each token; a quantized one comes as it is), and the result with `outputScale` where that is given. Null: these operands need the separate ops.
+ * one for each token; a quantized one comes as it is), and the result with `outputScale` where that is given, after an activation by its number. Null: these operands need the separate ops.
  */
 export function fusedLinear(
   input: Tensor,
   weight: Tensor,
   bias: Tensor | null,
-  { inputScale, outputScale }: { inputScale: Tensor | 'token' | null; outputScale: Tensor | null },
+  { inputScale, outputScale, activation: then = 0 }: { inputScale: Tensor | 'token' | null; outputScale: Tensor | null; activation?: number },
 ): Tensor | null {
   if (!isInt8Weight(weight) || bias?.isQuantized) return null;
   const quantized = activation(input);
@@ -203,7 +203,7 @@ export function fusedLinear(
       scale.native,
       bias?.native ?? null,
       outputScale?.native ?? null,
-      0,
+      then,
     ),
   );
   return outputScale ? new QBytesTensor(weight.qtype, null, { codes: result, scale: outputScale.share() }) : result;

@@ -4,12 +4,16 @@ import { QuantoError } from '../tensor/error';
 
 import type { QuantizationMap } from './map';
 import { type Observer, type ObserverName, toObserver } from './observers';
+import { requireModules } from './names';
 import { nameFilter } from './patterns';
 import type { QuantizationConfig } from './qmodule';
 import { quantizedForm } from './registry';
 
 export interface QuantizeOptions {
-  /** What weights become: a qtype or its name, or a map of module names. Left out: they stay in float. */
+  /**
+   * What weights become: a qtype or its name, or a map of module names, which says what activations become, too. Modules that the map does not
+   * name stay as they are; names that the model lacks are an error unless `include` and `exclude` leave them out. Left out: float.
+   */
   weights?: QType | string | QuantizationMap | null;
   /** What activations become, once they are calibrated. Left out: they stay in float. */
   activations?: QType | string | null;
@@ -109,9 +113,15 @@ function planner(options: QuantizeOptions): (name: string) => QuantizationConfig
  * the fly from then on, so the model can still be trained; `freeze` makes that final. Modules that are quantized already stay as they are.
  * Forward hooks stay with the modules that were replaced.
  * @returns the model; when the model itself is such a module, its quantized form
+ * @throws QuantoError INVALID_ARGUMENT or NOT_SUPPORTED, before anything changes
  */
 export function quantize<M extends AnyModule>(model: M, options: QuantizeOptions): M {
   const plan = planner(options);
+  const { weights } = options;
+  if (isMap(weights)) {
+    const chosen = nameFilter(options.include, options.exclude);
+    requireModules('quantize', model, Object.keys(weights).filter(chosen));
+  }
   return replaceModules(options.inPlace === false ? model.clone() : model, plan).root as M;
 }
 

@@ -1,11 +1,11 @@
 import { native } from '../native';
-import type { AnyModule } from '../nn';
+import { type AnyModule, type FusedSteps, type Fusion, type FusingLayer, LayerNorm, RMSNorm } from '../nn';
 import { fallbacks, QTensor } from '../qtensor';
 import { isQModule, type QuantizedModule } from '../quantize';
 import { deviceInfo } from '../tensor/device';
 import type { Tensor } from '../tensor/tensor';
 
-import { kernelNames, serving } from './serving';
+import { kernelNames, type Service, serving } from './serving';
 import { printable, printTable } from './table';
 
 /** How one quantized module is computed, as it stands. */
@@ -29,6 +29,8 @@ export interface ModuleExplanation {
   readonly op: string | null;
   /** The instruction set of its kernel, or the device where that is not the CPU; null where there is one for all. */
   readonly kernel: string | null;
+  /** What its native call does after it, where no gradient is recorded: an activation, the quantization of what other layers read. */
+  readonly fused: readonly string[];
   /** What is not as fast or as small as it could be, and why. */
   readonly notes: readonly string[];
 }
@@ -42,7 +44,7 @@ function listed(names: readonly string[]): string {
 /** What `explain` found. */
 export class Explanation {
   constructor(
-    /** Every quantized module, in the model's order. */
+    /** Every quantized module, and the norms that quantize what such modules read, in the model's order. */
     readonly modules: readonly ModuleExplanation[],
     /** How often each op ran in float on quantized operands in this process, since the last reset; see `fallbacks`. */
     readonly fallbacks: Readonly<Record<string, number>>,
@@ -51,7 +53,7 @@ export class Explanation {
   ) {}
 
   toString(): string {
-    const titles = ['Module', 'Type', 'Weights', 'Activations', 'Frozen', 'Packed', 'Input', 'Output', 'Native op', 'Kernel'];
+    const titles = ['Module', 'Type', 'Weights', 'Activations', 'Frozen', 'Packed', 'Input', 'Output', 'Native op', 'Fused', 'Kernel'];
     const yes = (flag: boolean) => (flag ? 'yes' : 'no');
     const table = printTable({
       columns: titles.map((title) => ({ title, align: 'left' })),
@@ -65,6 +67,7 @@ export class Explanation {
         row.input,
         row.output,
         row.op ?? 'unknown',
+        row.fused.join(', ') || '-',
         row.kernel ?? '-',
       ]),
     });
@@ -84,19 +87,75 @@ export class Explanation {
   }
 }
 
-function notesOn(module: QuantizedModule, refusals: readonly string[]): string[] {
+function notesOn(module: QuantizedModule, service: Service | null, quantizesForReaders: boolean): string[] {
   const { quantization, calibrated, sides, frozen, outputQuantized, quantizesInput } = module;
   const notes: string[] = [];
   if (quantization.weights && !frozen) notes.push('the weight is quantized again in every forward until freeze()');
   if (quantization.activations) {
     if (quantizesInput && !sides.input) notes.push('the input stays in float: it was never calibrated');
-    if (calibrated.output && !outputQuantized) notes.push('the output stays in float: no module that takes integers consumes it');
+    if (calibrated.output && !outputQuantized && !quantizesForReaders)
+      notes.push('the output stays in float: no module that takes integers consumes it');
     if (!calibrated.output && !(quantizesInput && calibrated.input)) notes.push('the output stays in float: it was never calibrated');
   }
-  return [...notes, ...refusals.map((refusal) => `not served by ${refusal}`)];
+  // No kernel streams the weights of convolutions in float.
+  if (quantization.weights && service?.native === 'conv2d') notes.push('the weight is dequantized in every forward');
+  return [...notes, ...(service?.refusals ?? []).map((refusal) => `not served by ${refusal}`)];
 }
 
-function explainModule(name: string, module: AnyModule & QuantizedModule, kernels: Readonly<Record<string, string>>): ModuleExplanation {
+/** What the native call of a layer does after it. */
+interface Plan {
+  readonly steps: readonly string[];
+  /** The type of the codes that it leaves for its readers; null: none. */
+  readonly output: string | null;
+}
+
+/** What each layer of a model runs in its native call, as the modules that own them say. */
+function plansOf(model: AnyModule): Map<AnyModule, Plan> {
+  const names = new Map(model.namedModules().map(([name, module]) => [module, name]));
+  const plans = new Map<AnyModule, Plan>();
+  const planOf = ({ readers = [] }: Fusion, { activation, codes }: FusedSteps): Plan => {
+    const reader = (readers as readonly AnyModule[]).find(isQModule);
+    const output = codes && reader ? (reader.quantization.activations?.name ?? null) : null;
+    const read = readers.map((layer) => names.get(layer) ?? '?');
+    return { steps: [...(activation ? [activation] : []), ...(output ? [`quantize for ${listed(read)}`] : [])], output };
+  };
+  for (const module of model.modules()) {
+    for (const fusion of module.fusions()) {
+      const steps = (fusion.layer as Partial<FusingLayer>).stepsThen?.(fusion);
+      if (steps) plans.set(fusion.layer, planOf(fusion, steps));
+    }
+  }
+  return plans;
+}
+
+const unplanned: Plan = { steps: [], output: null };
+
+/** A norm in float whose result leaves it as codes. */
+function explainNorm(name: string, norm: LayerNorm | RMSNorm, { steps, output }: Plan): ModuleExplanation {
+  const device = norm.weight?.device ?? 'cpu';
+  return {
+    name,
+    type: norm.constructor.name,
+    weights: 'none',
+    activations: output ?? 'none',
+    frozen: false,
+    packed: false,
+    calibrated: { input: false, output: false },
+    input: 'float',
+    output: output ?? 'float',
+    op: norm instanceof RMSNorm ? 'rmsNormInt8' : 'layerNormInt8',
+    kernel: device === 'cpu' ? null : device,
+    fused: steps,
+    notes: [],
+  };
+}
+
+function explainModule(
+  name: string,
+  module: AnyModule & QuantizedModule,
+  plan: Plan,
+  kernels: Readonly<Record<string, string>>,
+): ModuleExplanation {
   const { quantization, frozen, calibrated, sides } = module;
   const { weight } = module as { weight?: Tensor | null };
   const service = serving(module);
@@ -111,20 +170,27 @@ function explainModule(name: string, module: AnyModule & QuantizedModule, kernel
     packed: weight instanceof QTensor && weight.parts().some((part) => native.isPacked(part.native)),
     calibrated: { ...calibrated },
     input: sides.input?.name ?? 'float',
-    output: sides.output?.name ?? 'float',
+    output: sides.output?.name ?? plan.output ?? 'float',
     op: service?.native ?? null,
     kernel: device !== 'cpu' ? device : kernel && (kernels[kernel] ?? kernel),
-    notes: notesOn(module, service?.refusals ?? []),
+    fused: plan.steps,
+    notes: notesOn(module, service, plan.output !== null),
   };
 }
 
 /**
  * Tells how each quantized module is computed as it stands: its qtypes, whether it is frozen, packed and calibrated, whether integers go in
- * and out, which native op and which kernel serve it, and what is computed in float and why. Nothing runs for it.
+ * and out, which native op and which kernel serve it, what that op does of what follows, and what is computed in float and why. Nothing
+ * runs for it.
  */
 export function explain(model: AnyModule): Explanation {
   const { cpu } = deviceInfo();
   const kernels = kernelNames(cpu);
-  const modules = model.namedModules().flatMap(([name, module]) => (isQModule(module) ? [explainModule(name, module, kernels)] : []));
+  const plans = plansOf(model);
+  const modules = model.namedModules().flatMap(([name, module]) => {
+    const plan = plans.get(module) ?? unplanned;
+    if (isQModule(module)) return [explainModule(name, module, plan, kernels)];
+    return plan.output && (module instanceof LayerNorm || module instanceof RMSNorm) ? [explainNorm(name, module, plan)] : [];
+  });
   return new Explanation(modules, fallbacks(), cpu);
 }

@@ -10,7 +10,7 @@ interface Row {
   readonly operation: string;
   readonly native: keyof typeof native;
   /** As `deviceInfo().cpu` names it; null where there is one kernel for all instruction sets. */
-  readonly kernel: 'int8' | 'bits' | 'float32' | null;
+  readonly kernel: 'int8' | 'bits' | 'conv' | 'float32' | null;
   /** Why it cannot serve a module as it stands; null: it can. */
   readonly refusal: (module: QuantizedModule) => string | null;
 }
@@ -33,6 +33,11 @@ function needsInt8Input(module: QuantizedModule): string | null {
   return input ? `the input is ${input.name}, not qint8` : 'the input is float';
 }
 
+function needsInt8Output({ sides: { output } }: QuantizedModule): string | null {
+  if (isInt8(output)) return null;
+  return output ? `the output is ${output.name}, not qint8` : 'the output is float';
+}
+
 /** What was quantized to a type that no integer product takes is dequantized, with the weight. */
 function needsFloatInput({ sides: { input } }: QuantizedModule): string | null {
   return input === null || isInt8(input) ? null : `the input is ${input.name}, not float`;
@@ -49,7 +54,9 @@ const rows: readonly Row[] = [
   { operation: 'linear', native: 'linearBitsInt8', kernel: 'bits', refusal: (module) => needsFewBits(module, 4) ?? needsInt8Input(module) },
   { operation: 'linear', native: 'linearBits', kernel: 'bits', refusal: (module) => needsFewBits(module) ?? needsFloatInput(module) },
   { operation: 'linear', native: 'linear', kernel: 'float32', refusal: () => null },
+  { operation: 'conv2d', native: 'conv2dInt8', kernel: 'conv', refusal: (module) => needsInt8Weight(module) ?? needsInt8Input(module) },
   { operation: 'conv2d', native: 'conv2d', kernel: 'float32', refusal: () => null },
+  { operation: 'layerNorm', native: 'layerNormInt8', kernel: null, refusal: needsInt8Output },
   { operation: 'layerNorm', native: 'layerNorm', kernel: null, refusal: () => null },
 ];
 

@@ -10,6 +10,7 @@ import { indexCases } from './indexing';
 import { lossCases } from './loss';
 import { matmulCases } from './matmul';
 import { normCases } from './norm';
+import { quantizedLinearCases } from './quantized-linear';
 import { randomCases } from './random';
 import { reduceCases } from './reduce';
 import { shapeCases } from './shape';
@@ -20,6 +21,7 @@ export const cases: readonly Case[] = [
   ...binaryCases,
   ...reduceCases,
   ...matmulCases,
+  ...quantizedLinearCases,
   ...shapeCases,
   ...indexCases,
   ...normCases,

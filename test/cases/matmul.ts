@@ -2,13 +2,13 @@ import * as ops from '../../lib/ops';
 import type { Tensor } from '../../lib/tensor/tensor';
 import type { Case, Failure } from '../harness/case';
 import { matmulReference, type NdArray, type Shape } from '../harness/ndarray';
-import { integers, normal } from '../harness/random';
+import { integers, normal, oneOf } from '../harness/random';
 
 const absolute = (array: NdArray) => array.map(Math.abs);
 const int8 = integers(-128, 127);
 
 /** [M, N, K]: each of 1, 7, 15, 17, 33, 50, 63, 65, 127 in each place, so that every tail of every blocked loop is met. */
-const sizes: readonly (readonly [number, number, number])[] = [
+export const sizes: readonly (readonly [number, number, number])[] = [
   [1, 7, 15],
   [7, 15, 17],
   [15, 17, 33],
@@ -42,6 +42,47 @@ function row(name: string, run: (a: Tensor, b: Tensor) => Tensor, a: Shape, b: S
     ...more,
   };
 }
+
+/** Batches of integers: a long depth, few rows, products that are too small to pack, and one right operand for all. */
+const integerBatches: readonly Case[] = [
+  [
+    [3, 5, 300],
+    [3, 300, 33],
+  ],
+  [
+    [3, 2, 300],
+    [3, 300, 33],
+  ],
+  [
+    [5, 1, 63],
+    [5, 63, 65],
+  ],
+  [
+    [17, 3, 7],
+    [17, 7, 15],
+  ],
+  [
+    [40, 15, 17],
+    [40, 17, 33],
+  ],
+  [
+    [2, 65, 127],
+    [2, 127, 50],
+  ],
+  [
+    [3, 7, 33],
+    [1, 33, 17],
+  ],
+].map(([a, b]) =>
+  row(`intMatmul ${a.join('x')} by ${b.join('x')}`, ops.intMatmul, a, b, {
+    inputs: [
+      { shape: a, dtype: 'int8', domain: int8 },
+      // Largest magnitudes only: the sums of two products do not fit in 16 bits.
+      { shape: b, dtype: 'int8', domain: oneOf(-128, 127) },
+    ],
+    output: 'int32',
+  }),
+);
 
 const sized = sizes.flatMap(([m, n, k]) => {
   const gradient = m * n * k < 5000;
@@ -139,7 +180,7 @@ const batches: readonly Case[] = [
   linearRow('linear without bias', [3, 5], 4, { inputs: [{ shape: [3, 5] }, { shape: [4, 5] }] }),
 ];
 
-export const matmulCases: readonly Case[] = [...sized, ...vectors, ...batches];
+export const matmulCases: readonly Case[] = [...sized, ...vectors, ...batches, ...integerBatches];
 
 const of = (...shape: number[]) => ops.zeros(shape);
 export const matmulFailures: readonly Failure[] = [

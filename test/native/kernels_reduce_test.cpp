@@ -258,6 +258,18 @@ void normCase(DType dtype, const Shape& shape, bool affine, bool centered) {
     checkEach(
         "mean", mean, 4, [&](int64_t i) { return reference.mean[i]; }, 3);
 
+  // In one pass with its quantization: the bits of both kernels.
+  Tensor scale(dtype, {1}), codes(DType::int8, shape), expected(DType::int8, shape);
+  scale.set(0, 0.021);
+  View everywhere = *static_cast<const View*>(scale);
+  everywhere.ndim = static_cast<int32_t>(shape.size());
+  for (size_t i = 0; i < shape.size(); ++i) everywhere.shape[i] = shape[i], everywhere.strides[i] = 0;
+  CHECK(cpu::quantize(nullptr, out, &everywhere, expected) == Status::ok, "quantize failed");
+  onThreads("norm to int8", codes, [&](Tensor& target) {
+    return centered ? cpu::layerNormInt8(nullptr, src, w, b, scale, target, eps) : cpu::rmsNormInt8(nullptr, src, w, scale, target, eps);
+  });
+  checkEach("norm to int8", codes, 0, [&](int64_t i) { return expected[i]; });
+
   const auto backward = [&](const View* input, const View* dw, const View* db) {
     return centered ? cpu::layerNormBackward(nullptr, slope, src, w, mean, rstd, input, dw, db)
                     : cpu::rmsNormBackward(nullptr, slope, src, w, rstd, input, dw);

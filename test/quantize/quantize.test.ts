@@ -9,11 +9,12 @@ import {
   QLinear,
   QTensor,
   quantize,
+  type QuantizeOptions,
   randn,
   type Tensor,
 } from '../../lib';
 import { isQModule, quantizationMap, type QuantizationMap, type QuantizedModule } from '../../lib/quantize';
-import { codeOf } from '../harness/errors';
+import { codeOf, errorOf } from '../harness/errors';
 
 beforeEach(() => {
   manualSeed(1);
@@ -125,6 +126,51 @@ describe('quantize', () => {
     // A module may have any name, those of a type's properties too.
     const odd = new nn.ModuleDict({ qmin: new nn.Linear(2, 2) });
     expect(quantizedNames(quantize(odd, { weights: { qmin: { weights: 'qint8', activations: 'none' } } }))).toEqual(['qmin']);
+  });
+
+  describe('refuses a map with names that the model lacks', () => {
+    const entry = { weights: 'qint8', activations: 'none' };
+    const refused = (names: string[], options: QuantizeOptions = {}) => {
+      const model = new Net();
+      const map = Object.fromEntries([...names, 'head'].map((name) => [name, entry]));
+      const error = errorOf(() => quantize(model, { ...options, weights: map }));
+      expect(quantizedNames(model)).toEqual([]);
+      expect(error.code).toBe('INVALID_ARGUMENT');
+      return error.message;
+    };
+
+    it('and tells which, and which ones are near', () => {
+      expect(refused(['hed', 'blocks.0.fc3', 'decoder'])).toBe(
+        "[quantize] expected a map of names of modules but the model has no 'hed' (near: 'head'), " +
+          "'blocks.0.fc3' (near: 'blocks.0.fc1', 'blocks.0.fc2', 'blocks.1.fc1'), 'decoder'; correct them, or leave them out with exclude",
+      );
+    });
+
+    it('such as those of a model inside another, or around it', () => {
+      expect(refused(['model.embed'])).toMatch(/'model.embed' \(near: 'embed'\)/);
+      expect(refused(['fc1'])).toMatch(/'fc1' \(near: 'blocks.0.fc1', 'blocks.1.fc1'\)/);
+    });
+
+    it('but shows some only where there are many', () => {
+      expect(refused(Array.from({ length: 11 }, (_, i) => `unlike any ${i}`))).toMatch(/'unlike any 7' and 3 more;/);
+    });
+
+    it('and neither a clone', () => {
+      expect(refused(['hed'], { inPlace: false })).toMatch(/'hed'/);
+    });
+
+    it('unless include or exclude leave them out', () => {
+      const map = { hed: entry, head: entry };
+      expect(quantizedNames(quantize(new Net(), { weights: map, exclude: 'h?d' }))).toEqual(['head']);
+      expect(quantizedNames(quantize(new Net(), { weights: map, include: 'head' }))).toEqual(['head']);
+    });
+
+    it('and takes the other names of shared modules, modules without a quantized form, and quantized ones', () => {
+      const shared = new nn.Linear(4, 4);
+      const model = new nn.Sequential(new nn.Linear(4, 4), new nn.ReLU(), shared, shared);
+      for (let i = 0; i < 2; i++) quantize(model, { weights: { '1': entry, '2': entry, '3': entry } });
+      expect([...model].map(isQModule)).toEqual([false, false, true, true]);
+    });
   });
 
   it('replaces a model that is itself such a module', () => {

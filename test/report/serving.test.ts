@@ -1,7 +1,7 @@
-import { calibration, deviceInfo, nn, quantize, randn } from '../../lib';
-import { native } from '../../lib/native';
+import { calibration, deviceInfo, nn, noGrad, quantize, type QuantizeOptions, randn } from '../../lib';
 import type { QuantizedModule } from '../../lib/quantize';
 import { kernelNames, serving } from '../../lib/report/serving';
+import { nativeCalls } from '../harness/called';
 
 const asQuantized = (module: nn.AnyModule) => module as unknown as QuantizedModule;
 const linear = (weights: string | null, activations: string | null, calibrate = true): QuantizedModule => {
@@ -58,23 +58,27 @@ test.each<[string, QuantizedModule, string, string | null, RegExp[]]>([
   expect(service.refusals).toEqual(refusals.map((refusal) => expect.stringMatching(refusal) as string));
 });
 
-/** The names of the native functions that a forward calls. */
-function calledBy(run: () => unknown): Set<string> {
-  const called = new Set<string>();
-  const functions = native as unknown as Record<string, (...args: unknown[]) => unknown>;
-  const spies = Object.keys(functions)
-    .filter((name) => typeof functions[name] === 'function')
-    .map((name) => {
-      const original = functions[name];
-      return jest.spyOn(functions, name).mockImplementation((...args) => {
-        called.add(name);
-        return original.apply(functions, args);
-      });
-    });
-  run();
-  for (const spy of spies) spy.mockRestore();
-  return called;
-}
+const convolution = (options: QuantizeOptions): QuantizedModule => {
+  const layer = quantize(new nn.Conv2d(8, 4, 3), options);
+  calibration(() => layer.forward(randn([1, 8, 5, 5])));
+  return asQuantized(layer);
+};
+
+test.each<[string, QuantizeOptions, string, string, string[]]>([
+  ['integers', { weights: 'qint8', activations: 'qint8', integerConvs: true }, 'conv2dInt8', 'conv', []],
+  ['int8 weights', { weights: 'qint8' }, 'conv2d', 'float32', ['conv2dInt8: the input is float']],
+  ['int4 weights', { weights: 'qint4' }, 'conv2d', 'float32', ['conv2dInt8: the weight is qint4, not qint8']],
+  ['float8 weights', { weights: 'qfloat8' }, 'conv2d', 'float32', ['conv2dInt8: the weight is qfloat8_e4m3fn, not qint8']],
+  [
+    'int2 weights, int8 inputs',
+    { weights: 'qint2', activations: 'qint8', integerConvs: true },
+    'conv2d',
+    'float32',
+    ['conv2dInt8: the weight is qint2, not qint8'],
+  ],
+])('a convolution, %s', (_, options, op, kernel, refusals) => {
+  expect(serving(convolution(options))).toEqual({ native: op, kernel, refusals });
+});
 
 // The list says what serves a module; here is what truly does.
 test.each([
@@ -86,16 +90,18 @@ test.each([
   ['linear, int8 weights, float8 inputs', () => new nn.Linear(8, 4), 'qint8', 'qfloat8', [2, 8]],
   ['conv2d, int8 weights', () => new nn.Conv2d(8, 4, 1), 'qint8', null, [1, 8, 3, 3]],
   ['conv2d, int8 on both sides', () => new nn.Conv2d(8, 4, 1), 'qint8', 'qint8', [1, 8, 3, 3]],
+  ['conv2d, int4 weights', () => new nn.Conv2d(8, 4, 1), 'qint4', null, [1, 8, 3, 3]],
   ['layer norm', () => new nn.LayerNorm([8]), null, 'qint8', [2, 8]],
 ] as const)('%s: the native function that runs is the one of the list', (_, make, weights, activations, shape) => {
   const module: nn.Module = quantize(make() as nn.Module, { weights, activations });
   const src = randn([...shape]);
   calibration(() => module.forward(src));
   const { native: op } = serving(asQuantized(module))!;
-  expect(calledBy(() => module.forward(src))).toContain(op);
+  // Where no gradient is recorded, as in evaluation.
+  expect(Object.keys(nativeCalls(() => noGrad(() => module.forward(src))))).toContain(op);
 });
 
 test('the kernels are those of the machine', () => {
   expect(kernelNames('isa=vnni; float32: avx512, int8: amx-int8')).toEqual({ float32: 'avx512', int8: 'amx-int8' });
-  expect(Object.keys(kernelNames(deviceInfo().cpu))).toEqual(expect.arrayContaining(['float32', 'int8']));
+  expect(Object.keys(kernelNames(deviceInfo().cpu))).toEqual(expect.arrayContaining(['float32', 'int8', 'bits', 'conv']));
 });
