@@ -122,7 +122,10 @@ export const kernels = [
   'layerNorm',
   'layerNormBackward',
   'rmsNorm',
+  'layerNormInt8',
+  'rmsNormInt8',
   'rmsNormBackward',
+  'attention',
   'conv2d',
   'conv2dFused',
   'conv2dInt8',
@@ -245,6 +248,27 @@ export interface Native {
   ) => NativeTensor[];
   readonly rmsNorm: (src: NativeTensor, weight: NativeTensor | null, eps: number) => NativeTensor[];
   readonly rmsNormBackward: (dout: NativeTensor, src: NativeTensor, weight: NativeTensor | null, rstd: NativeTensor) => NativeTensor[];
+  readonly layerNormInt8: (
+    src: NativeTensor,
+    weight: NativeTensor | null,
+    bias: NativeTensor | null,
+    scale: NativeTensor,
+    normalizedDims: number,
+    eps: number,
+  ) => NativeTensor;
+  readonly rmsNormInt8: (src: NativeTensor, weight: NativeTensor | null, scale: NativeTensor, eps: number) => NativeTensor;
+  readonly attention: (
+    query: NativeTensor,
+    key: NativeTensor,
+    value: NativeTensor,
+    mask: NativeTensor | null,
+    scoreScale: NativeTensor | null,
+    scale: number,
+    causal: boolean,
+    diagonal: number,
+    group: number,
+  ) => NativeTensor;
+  readonly hasAttention: (device: DeviceCode) => boolean;
   readonly conv2d: (
     src: NativeTensor,
     weight: NativeTensor,
