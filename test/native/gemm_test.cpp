@@ -323,7 +323,7 @@ void weightOnlyRange(int exponent) {
         const double product = double{values[i * kK + l]} * weight.at(j, l);
         sum += product, magnitudes += std::fabs(product);
       }
-      const double allowed = magnitudes * 0x1p-22 + kK * 128 * 0x1p-121;
+      const double allowed = magnitudes * (kK + 4) * 0x1p-24 + kK * 128 * 0x1p-121;
       CHECK(std::fabs(out.at(i, j) - sum) <= allowed, "exponent %d at %ld,%ld: %.9g expected %.9g", exponent, long(i), long(j),
             out.at(i, j), sum);
     }
