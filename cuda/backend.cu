@@ -109,6 +109,7 @@ Backend makeBackend() {
   backend.release = release;
   backend.copyFromHost = copyFromHost;
   backend.copyToHost = copyToHost;
+  backend.packedBitsBytes = packedBitsBytes;
   backend.describe = describe;
 #if defined(__CUDACC__)
 #define KERNEL(name, parameters) backend.name = cuda::name;

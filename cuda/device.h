@@ -6,6 +6,8 @@
 #include <cuda_runtime.h>
 
 #define QUANTO_DEVICE __device__
+// Before a loop that indexes an array of registers: they have no addresses.
+#define QUANTO_UNROLL _Pragma("unroll")
 
 namespace quanto::cuda {
 
@@ -26,6 +28,7 @@ cudaError_t launch(dim3 grid, dim3 block, cudaStream_t stream, const Body& body)
 #else
 
 #define QUANTO_DEVICE
+#define QUANTO_UNROLL
 
 #include "emulator/emulator.h"
 

@@ -2,7 +2,7 @@
 # Runs the tests on an addon built with a sanitizer: npm run sanitize -- address|thread [--cuda | --short] [jest's arguments]
 # `address` is AddressSanitizer with UndefinedBehaviorSanitizer, `thread` is ThreadSanitizer; both need g++ and its runtimes.
 # --short runs the tests of the core alone, and leaves out the matrix product's own test, which takes minutes.
-# --cuda runs the CUDA kernels' own test under the emulator, a program without Node: a data race between the threads of a block is reported.
+# --cuda runs the CUDA kernels' own tests under the emulator, programs without Node: a data race between the threads of a block is reported.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,9 +21,10 @@ if [[ $sanitizer == thread ]] && setarch -R true 2>/dev/null; then fixed_address
 if [[ ${1:-} == --cuda ]]; then
   out=build/sanitize-cuda-$sanitizer
   cmake -S . -B "$out" --log-level=WARNING -DQUANTO_SANITIZE="$flags" -DCMAKE_BUILD_TYPE=Release
-  cmake --build "$out" --target emulator_test --parallel "$(nproc)"
+  cmake --build "$out" --target cuda_tests --parallel "$(nproc)"
   export ASAN_OPTIONS=exitcode=66 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=exitcode=66
-  exec "${fixed_addresses[@]}" "$out/test/emulator_test"
+  for program in "$out"/test/*_test; do "${fixed_addresses[@]}" "$program"; done
+  exit
 fi
 
 tests=()

@@ -1,11 +1,12 @@
-// The 8-bit fixtures on the emulated device: the tests of test/fixtures once more, in a process where tensors and models live there.
+// The fixtures on the emulated device: the tests of test/fixtures once more, in a process where tensors and models live there.
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 
-import { describeFixtures, fixtureIds } from '../harness/fixtures';
+import { describeFixtures, fixtureCases } from '../harness/fixtures';
 
 const root = join(__dirname, '../..');
-const topics = { quantize: 1, linear: 4, products: 5, dispatch: 6, calibration: 7, checkpoint: 8, qat: 9, edge: 11 };
+// The convolution of 4 bits has no test on the CPU either.
+const untested = ['t5.conv0.qint4'];
 
 interface Report {
   readonly numTotalTests: number;
@@ -25,8 +26,14 @@ function runOnDevice(): Promise<Report> {
   // The C++ programs are built by the run that this one is a part of.
   // eslint-disable-next-line @typescript-eslint/no-require-imports
   const settings = { ...(require('../../jest.config.js') as object), rootDir: root, globalSetup: undefined };
-  const pattern = `test/fixtures/(${Object.keys(topics).join('|')}).test.ts`;
-  const command = [join(root, 'node_modules/jest/bin/jest.js'), '--config', JSON.stringify(settings), '--runInBand', '--json', pattern];
+  const command = [
+    join(root, 'node_modules/jest/bin/jest.js'),
+    '--config',
+    JSON.stringify(settings),
+    '--runInBand',
+    '--json',
+    'test/fixtures/',
+  ];
   const env = { ...process.env, QUANTO_CUDA_EMULATE: '1', QUANTO_FIXTURE_DEVICE: 'cuda' };
   return new Promise((resolve, reject) => {
     // Failing tests end it with a status of 1, and their report is what is wanted then.
@@ -38,15 +45,16 @@ function runOnDevice(): Promise<Report> {
 }
 
 describeFixtures('on the emulated device', () => {
-  it('every 8-bit fixture holds', async () => {
+  it('every fixture holds', async () => {
     const { testResults } = await runOnDevice();
     const results = testResults.flatMap(({ assertionResults }) => assertionResults);
     const failures = results.filter(({ status }) => status !== 'passed');
     expect(failures.map(({ title, failureMessages }) => `${title}: ${failureMessages.join().slice(0, 300)}`)).toEqual([]);
     expect(testResults.map(({ message }) => message).filter(Boolean)).toEqual([]);
-    // None is left out: a title begins with its case, or says what the case is about.
+    // None is left out: a title begins with its case.
     const titles = results.flatMap(({ ancestorTitles, title }) => [...ancestorTitles, title]);
-    const missing = fixtureIds(Object.values(topics)).filter((id) => !titles.some((title) => title.split(/[: ]/)[0] === id));
-    expect(missing).toEqual([]);
+    const topics = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11];
+    const ids = topics.flatMap((topic) => fixtureCases(topic).map(({ id }) => id));
+    expect(ids.filter((id) => !titles.some((title) => title.split(/[: ]/)[0] === id))).toEqual(untested);
   }, 240_000);
 });

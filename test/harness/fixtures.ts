@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import { type Device, type DType, loadSafetensors, qtypes, type Tensor, tensorFromBytes, to } from '../../lib';
+import { type Device, type DType, loadSafetensors, type Tensor, tensorFromBytes, to } from '../../lib';
 
 export interface Tolerance {
   atol?: number;
@@ -41,23 +41,10 @@ export const fixturePath = (name: string): string => join(root, name);
 /** Where tensors and models live: test/cuda/fixtures.test.ts runs these tests once more on another device. */
 export const fixtureDevice: Device = process.env.QUANTO_FIXTURE_DEVICE ?? 'cpu';
 
-/** In the name of a case: what concerns weights of less than 8 bits. */
-export const fewBits = /qint[24]|hqq/i;
-
-/** Whether its weights and activations have 8 bits, or are not quantized. */
-export const is8Bit = ({ id, params }: FixtureCase): boolean =>
-  !fewBits.test(id) &&
-  [params.qtype, params.weights, params.activations].every((name) => typeof name !== 'string' || qtypes[name].bits === 8);
-
-/** The cases of a topic that pass a filter; those of 8 bits where the device is not the CPU. */
+/** The cases of a topic that pass a filter. */
 export function fixtureCases(topic: number, filter: (entry: FixtureCase) => boolean = () => true): FixtureCase[] {
-  const served = fixtureDevice === 'cpu' ? index : index.filter(is8Bit);
-  return served.filter((entry) => entry.topic === topic && filter(entry));
+  return index.filter((entry) => entry.topic === topic && filter(entry));
 }
-
-/** The 8-bit cases of the topics, by id. */
-export const fixtureIds = (topics: readonly number[]): string[] =>
-  index.filter((entry) => topics.includes(entry.topic) && is8Bit(entry)).map(({ id }) => id);
 
 /** A describe block that is skipped, with the reason in its title, where the fixtures are absent. */
 export function describeFixtures(title: string, body: () => void): void {
