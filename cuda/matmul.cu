@@ -28,13 +28,28 @@ void multiplyFloats(Issue& issue, const View& a, const View& b, const View* bias
       [=] QUANTO_DEVICE(int64_t item, int64_t i, int64_t j, float sum) { target.set(item, i, j, sum); });
 }
 
-void addBias(Issue& issue, const View& out, const View& bias) {
+void addBias(Issue& issue, const View& sums, const View& bias, const View& out) {
+  const Source source(sums);
   const Target target(out, &bias);
   const int64_t columns = out.shape[2];
   issue.forEach(out.shape[1] * columns, [=] QUANTO_DEVICE(int64_t i) {
     const int64_t row = i / columns, column = i % columns;
-    target.set(0, row, column, target.out.get(row * target.strides[1] + column * target.strides[2]));
+    target.set(0, row, column, source.get(0, row, column));
   });
+}
+
+// A matrix of sums that lasts until the next slot runs.
+View scratchSums(Issue& issue, DType dtype, int64_t m, int64_t n) {
+  View sums{};
+  sums.dtype = static_cast<int32_t>(dtype);
+  sums.ndim = 3;
+  const int64_t shape[] = {1, m, n}, strides[] = {m * n, n, 1};
+  for (int dim = 0; dim < 3; ++dim) {
+    sums.shape[dim] = shape[dim];
+    sums.strides[dim] = strides[dim];
+  }
+  sums.data = issue.scratch(Scratch::sums, static_cast<size_t>(m * n * sizeOf(dtype)));
+  return sums;
 }
 
 template <class Store>
@@ -79,10 +94,12 @@ Status linear(Queue* queue, const View* src, const View* weight, const View* bia
   Issue issue(queue);
   const View a = batched(*src), b = transposed(batched(*weight)), target = batched(*out);
   if (elementCount(target) == 0) return issue.finish();
-  // Adding the bias to a sum that was rounded to a narrow dtype would round twice.
+  // Adding the bias to a sum that was rounded to a narrow dtype would round twice, so it is added to float32 sums.
   const bool direct = !bias || dtypeOf(*out) == DType::float32;
-  if (!direct || !multiplyByBlasLt(issue, queue, a, b, target)) multiplyFloats(issue, a, b, bias, target);
-  else if (bias) addBias(issue, target, *bias);
+  const View sums = direct ? target : scratchSums(issue, DType::float32, target.shape[1], target.shape[2]);
+  if (issue.failed()) return issue.finish();
+  if (!multiplyByBlasLt(issue, queue, a, b, sums)) multiplyFloats(issue, a, b, bias, target);
+  else if (bias) addBias(issue, sums, *bias, target);
   return issue.finish();
 }
 
@@ -96,7 +113,7 @@ Status linearWeightOnly(Queue* queue, const View* src, const View* weight, const
   const auto* codes = static_cast<const int8_t*>(weight->data);
   const int64_t rowStride = weight->strides[0], columnStride = weight->strides[1];
   if (elementCount(target) == 0) return issue.finish();
-  if (m <= kFewRows && columnStride == 1 && rowStride % 16 == 0 && isAligned16(codes)) {
+  if (m <= kFewRows && columnStride == 1 && k % 16 == 0 && rowStride % 16 == 0 && isAligned16(codes)) {
     // A warp for each row of the weight, 16 codes a load.
     constexpr int kWarps = 4;
     issue.launch(dim3(static_cast<unsigned>((n + kWarps - 1) / kWarps)), dim3(kWarp, kWarps), [=] QUANTO_DEVICE() {
@@ -150,15 +167,7 @@ Status multiplyCodes(Queue* queue, const View* src, const View* srcScale, const 
     return issue.finish();
   }
   if (m >= kManyRows) {
-    View sums{};
-    sums.dtype = static_cast<int32_t>(DType::int32);
-    sums.ndim = 3;
-    const int64_t shape[] = {1, m, n}, strides[] = {m * n, n, 1};
-    for (int dim = 0; dim < 3; ++dim) {
-      sums.shape[dim] = shape[dim];
-      sums.strides[dim] = strides[dim];
-    }
-    sums.data = issue.scratch<int32_t>(Scratch::sums, m * n);
+    const View sums = scratchSums(issue, DType::int32, m, n);
     if (!issue.failed() && multiplyByBlasLt(issue, queue, a, b, sums)) {
       const auto* values = static_cast<const int32_t*>(sums.data);
       issue.forEach(m * n, [=] QUANTO_DEVICE(int64_t i) {
