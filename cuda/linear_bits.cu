@@ -13,7 +13,7 @@ namespace {
 // takes them.
 template <int kBits, DType dtype>
 struct Code {
-  static constexpr int bits = kBits, perWord = 32 / bits, perLoad = 128 / bits, parts = 8 / bits;
+  static constexpr int bits = kBits, perWord = 32 / bits, perLoad = 128 / bits;
   static constexpr unsigned mask = (1u << bits) - 1;
 
   // Of the column in a word.
@@ -45,6 +45,8 @@ void withCode(const View& weight, int32_t bits, const Body& body) {
 
 int64_t rowBytesOf(int64_t columns, int64_t bits) { return (columns * bits + 127) / 128 * 16; }
 
+QUANTO_DEVICE_CALL float loadFloat(const void* data, DType dtype, int64_t i) { return load<float>(data, dtype, i); }
+
 // Scales and shifts [n, count] of groups of `size` columns.
 struct Groups {
   Operand scales, shifts;
@@ -67,8 +69,9 @@ struct Walk {
     read();
   }
   QUANTO_DEVICE void read() {
-    scale = groups.scale(row, group);
-    shift = groups.shift(row, group);
+    const int64_t at = row * groups.count + group;
+    scale = loadFloat(groups.scales.data, groups.scales.dtype, at);
+    shift = groups.shifts.given() ? loadFloat(groups.shifts.data, groups.shifts.dtype, at) : 0.0f;
   }
   // To be called before a column is taken: the group after the last one is never read.
   QUANTO_DEVICE bool enter() {
@@ -80,16 +83,15 @@ struct Walk {
   }
 };
 
+// One load; loops go over its words without being unrolled, which would make them long.
 struct Words {
-  unsigned word[4];
-  QUANTO_DEVICE explicit Words(const uint8_t* from) {
-    const int4 load = *reinterpret_cast<const int4*>(from);
-    word[0] = static_cast<unsigned>(load.x);
-    word[1] = static_cast<unsigned>(load.y);
-    word[2] = static_cast<unsigned>(load.z);
-    word[3] = static_cast<unsigned>(load.w);
+  int4 loaded;
+  QUANTO_DEVICE explicit Words(const uint8_t* from) : loaded(*reinterpret_cast<const int4*>(from)) {}
+  QUANTO_DEVICE unsigned get(int i) const {
+    return static_cast<unsigned>(i == 0 ? loaded.x : i == 1 ? loaded.y : i == 2 ? loaded.z : loaded.w);
   }
 };
+constexpr int kWords = 4;
 
 // A weight on its way through a product with [m, k].
 struct Layer {
@@ -124,16 +126,20 @@ void multiplyFloatRows(Issue& issue, const Layer& layer, const Source& left) {
       if (j < layer.n && column < layer.k) {
         const Words words(layer.weight + j * layer.rowBytes + column * Code::bits / 8);
         Walk walk(layer.groups, j, column);
-        QUANTO_UNROLL
-        for (int c = 0; c < Code::perLoad; ++c) {
-          if (column + c >= layer.k) break;
-          walk.enter();
-          ++walk.within;
-          const unsigned code = words.word[c / Code::perWord] >> Code::bitOf(c % Code::perWord) & Code::mask;
-          const float value = multiplyAdd(walk.scale, Code::value(code), -walk.shift);
+        QUANTO_ROLLED
+        for (int w = 0; w < kWords; ++w) {
+          const unsigned word = words.get(w);
           QUANTO_UNROLL
-          for (int i = 0; i < kRows; ++i) {
-            if (i < rows) sums[i] = multiplyAdd(values[i][c][lane], value, sums[i]);
+          for (int c = 0; c < Code::perWord; ++c) {
+            const int at = w * Code::perWord + c;
+            if (column + at >= layer.k) break;
+            walk.enter();
+            ++walk.within;
+            const float value = multiplyAdd(walk.scale, Code::value(word >> Code::bitOf(c) & Code::mask), -walk.shift);
+            QUANTO_UNROLL
+            for (int i = 0; i < kRows; ++i) {
+              if (i < rows) sums[i] = multiplyAdd(values[i][at][lane], value, sums[i]);
+            }
           }
         }
       }
@@ -210,22 +216,27 @@ void multiplyIntegerRows(Issue& issue, const Layer& layer, const Codes& src, con
         scale = walk.scale;
         shift = walk.shift;
       };
-      QUANTO_UNROLL
-      for (int c = 0; c < Code::perLoad; c += 4) {
-        if (column + c >= layer.k) break;
-        const unsigned codes = words.word[c / Code::perWord] >> (c % Code::perWord / 4 * Code::bits) & (Code::mask * 0x01010101u);
-        int x[kRows];
-        QUANTO_UNROLL
-        for (int i = 0; i < kRows; ++i) x[i] = i < rows ? src.four(firstRow + i, column + c) : 0;
-        for (int piece = 0; piece < pieces && column + c + piece < layer.k; ++piece) {
-          if (walk.enter()) finishGroup();
-          walk.within += 4 / pieces;
-          const int taken = static_cast<int>(pieces == 1 ? codes : codes & (0xffu << (8 * piece)));
-          const int ones = pieces == 1 ? 0x01010101 : 1 << (8 * piece);
+      QUANTO_ROLLED
+      for (int w = 0; w < kWords; ++w) {
+        const unsigned word = words.get(w);
+        QUANTO_ROLLED
+        for (int part = 0; part < Code::perWord / 4; ++part) {
+          const int64_t l = column + w * Code::perWord + part * 4;
+          if (l >= layer.k) break;
+          const unsigned codes = word >> (part * Code::bits) & (Code::mask * 0x01010101u);
+          int x[kRows];
           QUANTO_UNROLL
-          for (int i = 0; i < kRows; ++i) {
-            products[i] = __dp4a(x[i], taken, products[i]);
-            inputs[i] = __dp4a(x[i], ones, inputs[i]);
+          for (int i = 0; i < kRows; ++i) x[i] = i < rows ? src.four(firstRow + i, l) : 0;
+          for (int piece = 0; piece < pieces && l + piece < layer.k; ++piece) {
+            if (walk.enter()) finishGroup();
+            walk.within += 4 / pieces;
+            const int taken = static_cast<int>(pieces == 1 ? codes : codes & (0xffu << (8 * piece)));
+            const int ones = pieces == 1 ? 0x01010101 : 1 << (8 * piece);
+            QUANTO_UNROLL
+            for (int i = 0; i < kRows; ++i) {
+              products[i] = __dp4a(x[i], taken, products[i]);
+              inputs[i] = __dp4a(x[i], ones, inputs[i]);
+            }
           }
         }
       }
