@@ -22,6 +22,9 @@ export const kinds: Readonly<Record<string, Kind>> = {
   W8: { product: 'float16', weightBytes: 1, activationBytes: 2 },
   W8A8: { product: 'int8', weightBytes: 1, activationBytes: 2 },
   'W8A8 dynamic': { product: 'int8', weightBytes: 1, activationBytes: 2 },
+  // Half a byte, and for 32 of them a scale and a shift of 2 bytes each.
+  W4: { product: 'float16', weightBytes: 0.625, activationBytes: 2 },
+  'W4A8 dynamic': { product: 'int8', weightBytes: 0.625, activationBytes: 2 },
 };
 
 const contestants = Object.keys(kinds).map(quanto);
@@ -30,6 +33,8 @@ const ratios = [
   { of: 'quanto W8', to: 'quanto float16' },
   { of: 'quanto W8A8', to: 'quanto float16' },
   { of: 'quanto W8A8 dynamic', to: 'quanto float16' },
+  { of: 'quanto W4', to: 'quanto float16' },
+  { of: 'quanto W4A8 dynamic', to: 'quanto float16' },
 ];
 
 export interface CudaCase extends BenchmarkCase {

@@ -42,7 +42,7 @@ export async function benchCuda({ device, quick = false, only }: Omit<Options, '
     const { name, summary } = benchmark;
     const measured = await runCases(benchmark, { quick, only });
     const figures = figuresOf(benchmark, measured.results, card);
-    console.log(`${describeFigures(benchmark, measured.results, figures)}\n`);
+    if (figures.length > 0) console.log(`${describeFigures(benchmark, measured.results, figures)}\n`);
     benchmarks.push({ name, summary, ...measured, figures });
   }
   return { date: new Date().toISOString().slice(0, 10), emulated, quick, device, machine: describeCard(), card, benchmarks };
