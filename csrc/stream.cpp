@@ -108,4 +108,11 @@ Queue* Stream::queue(Device& device) {
   return entry->second;
 }
 
+void Stream::finishQueues() {
+  // What failed there is reported where its results are read.
+  for (auto& [id, queue] : queues_) {
+    if (queue) deviceById(id).backend.synchronize(queue);
+  }
+}
+
 }  // namespace quanto

@@ -43,6 +43,8 @@ class Stream {
 
   // The device's queue of this stream, opened at first use. On the stream only.
   Queue* queue(Device& device);
+  // Waits until the devices have done what kernels gave them, which a kernel does not wait for. On the stream only.
+  void finishQueues();
 
  private:
   // Waking a sleeping thread costs about 40 us, so anything shorter is cheaper where it stands.

@@ -46,6 +46,18 @@ std::string chooseDevices(int count, std::vector<int>& ordinals) {
   return ordinals.empty() ? "QUANTO_VISIBLE_DEVICES hides every device" : std::string();
 }
 
+// "2 (NVIDIA A100 80GB PCIe, compute 8.0, 79 GiB; ...)"
+std::string nameDevices(const std::vector<int>& ordinals) {
+  std::string names;
+  for (const int ordinal : ordinals) {
+    cudaDeviceProp properties{};
+    if (cudaGetDeviceProperties(&properties, ordinal) != cudaSuccess) continue;
+    names += std::string(names.empty() ? " (" : "; ") + properties.name + ", compute " + std::to_string(properties.major) + "." +
+             std::to_string(properties.minor) + ", " + std::to_string(properties.totalGlobalMem >> 30) + " GiB";
+  }
+  return std::to_string(ordinals.size()) + (names.empty() ? "" : names + ")");
+}
+
 Machine findMachine() {
   Machine machine;
   int count = 0, driver = 0, runtime = 0;
@@ -66,7 +78,7 @@ Machine findMachine() {
     if (!machine.reason.empty()) machine.ordinals.clear();
   }
   machine.description = "driver: " + (driver == 0 ? std::string("none") : "CUDA " + versionText(driver)) + "; runtime: CUDA " +
-                        versionText(runtime) + "; devices: " + std::to_string(machine.ordinals.size()) + "; " + describeBlasLt();
+                        versionText(runtime) + "; devices: " + nameDevices(machine.ordinals) + "; " + describeBlasLt();
   return machine;
 }
 
@@ -97,6 +109,7 @@ Backend makeBackend() {
   backend.release = release;
   backend.copyFromHost = copyFromHost;
   backend.copyToHost = copyToHost;
+  backend.packedBitsBytes = packedBitsBytes;
   backend.describe = describe;
 #if defined(__CUDACC__)
 #define KERNEL(name, parameters) backend.name = cuda::name;

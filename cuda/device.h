@@ -6,6 +6,11 @@
 #include <cuda_runtime.h>
 
 #define QUANTO_DEVICE __device__
+// Before a loop that indexes an array of registers: they have no addresses.
+#define QUANTO_UNROLL _Pragma("unroll")
+#define QUANTO_ROLLED _Pragma("unroll 1")
+// A function of the device that is called, not copied, where it is used: for what is long and rare.
+#define QUANTO_DEVICE_CALL __device__ __noinline__
 
 namespace quanto::cuda {
 
@@ -26,6 +31,9 @@ cudaError_t launch(dim3 grid, dim3 block, cudaStream_t stream, const Body& body)
 #else
 
 #define QUANTO_DEVICE
+#define QUANTO_UNROLL
+#define QUANTO_ROLLED
+#define QUANTO_DEVICE_CALL inline
 
 #include "emulator/emulator.h"
 

@@ -5,65 +5,18 @@
 #include "elementwise.h"
 #include "gemm.h"
 #include "loops.h"
+#include "operands.h"
 #include "queue.h"
 
 namespace quanto::cuda {
 
 namespace {
 
-// A matrix as one of a batch.
-View batched(const View& view) {
-  View three = view;
-  three.ndim = 3;
-  three.shape[0] = 1;
-  three.strides[0] = 0;
-  for (int dim = 0; dim < 2; ++dim) {
-    three.shape[dim + 1] = view.shape[dim];
-    three.strides[dim + 1] = view.strides[dim];
-  }
-  return three;
-}
-
 View transposed(View view) {
   std::swap(view.shape[1], view.shape[2]);
   std::swap(view.strides[1], view.strides[2]);
   return view;
 }
-
-// One number for all has stride 0, whatever its shape; else there is one dim with a size of its own.
-struct Scales {
-  Operand values;
-  int64_t stride = 0;
-  explicit Scales(const View& view) : values(view) {
-    for (int dim = 0; dim < view.ndim; ++dim) {
-      if (view.shape[dim] > 1) stride = view.strides[dim];
-    }
-  }
-  QUANTO_DEVICE float get(int64_t i) const { return values.get(i * stride); }
-};
-
-// out[i, j] of a product, with the bias of the column where there is one.
-struct Target {
-  Operand out, bias;
-  int64_t strides[3];
-  int64_t biasStride;
-  Target(const View& out, const View* bias)
-      : out(out), bias(bias), strides{out.strides[0], out.strides[1], out.strides[2]}, biasStride(bias ? bias->strides[0] : 0) {}
-  QUANTO_DEVICE void set(int64_t item, int64_t i, int64_t j, float sum) const {
-    if (bias.given()) sum += bias.get(j * biasStride);
-    out.set(item * strides[0] + i * strides[1] + j * strides[2], sum);
-  }
-};
-
-// The batch item's matrix of an operand, element by element.
-struct Source {
-  Operand values;
-  int64_t strides[3];
-  explicit Source(const View& view) : values(view), strides{view.strides[0], view.strides[1], view.strides[2]} {}
-  QUANTO_DEVICE float get(int64_t item, int64_t i, int64_t j) const {
-    return values.get(item * strides[0] + i * strides[1] + j * strides[2]);
-  }
-};
 
 void multiplyFloats(Issue& issue, const View& a, const View& b, const View* bias, const View& out) {
   const Source left(a), right(b);
@@ -75,13 +28,28 @@ void multiplyFloats(Issue& issue, const View& a, const View& b, const View* bias
       [=] QUANTO_DEVICE(int64_t item, int64_t i, int64_t j, float sum) { target.set(item, i, j, sum); });
 }
 
-void addBias(Issue& issue, const View& out, const View& bias) {
+void addBias(Issue& issue, const View& sums, const View& bias, const View& out) {
+  const Source source(sums);
   const Target target(out, &bias);
   const int64_t columns = out.shape[2];
   issue.forEach(out.shape[1] * columns, [=] QUANTO_DEVICE(int64_t i) {
     const int64_t row = i / columns, column = i % columns;
-    target.set(0, row, column, target.out.get(row * target.strides[1] + column * target.strides[2]));
+    target.set(0, row, column, source.get(0, row, column));
   });
+}
+
+// A matrix of sums that lasts until the next slot runs.
+View scratchSums(Issue& issue, DType dtype, int64_t m, int64_t n) {
+  View sums{};
+  sums.dtype = static_cast<int32_t>(dtype);
+  sums.ndim = 3;
+  const int64_t shape[] = {1, m, n}, strides[] = {m * n, n, 1};
+  for (int dim = 0; dim < 3; ++dim) {
+    sums.shape[dim] = shape[dim];
+    sums.strides[dim] = strides[dim];
+  }
+  sums.data = issue.scratch(Scratch::sums, static_cast<size_t>(m * n * sizeOf(dtype)));
+  return sums;
 }
 
 template <class Store>
@@ -126,10 +94,12 @@ Status linear(Queue* queue, const View* src, const View* weight, const View* bia
   Issue issue(queue);
   const View a = batched(*src), b = transposed(batched(*weight)), target = batched(*out);
   if (elementCount(target) == 0) return issue.finish();
-  // Adding the bias to a sum that was rounded to a narrow dtype would round twice.
+  // Adding the bias to a sum that was rounded to a narrow dtype would round twice, so it is added to float32 sums.
   const bool direct = !bias || dtypeOf(*out) == DType::float32;
-  if (!direct || !multiplyByBlasLt(issue, queue, a, b, target)) multiplyFloats(issue, a, b, bias, target);
-  else if (bias) addBias(issue, target, *bias);
+  const View sums = direct ? target : scratchSums(issue, DType::float32, target.shape[1], target.shape[2]);
+  if (issue.failed()) return issue.finish();
+  if (!multiplyByBlasLt(issue, queue, a, b, sums)) multiplyFloats(issue, a, b, bias, target);
+  else if (bias) addBias(issue, sums, *bias, target);
   return issue.finish();
 }
 
@@ -143,7 +113,7 @@ Status linearWeightOnly(Queue* queue, const View* src, const View* weight, const
   const auto* codes = static_cast<const int8_t*>(weight->data);
   const int64_t rowStride = weight->strides[0], columnStride = weight->strides[1];
   if (elementCount(target) == 0) return issue.finish();
-  if (m <= kFewRows && columnStride == 1 && rowStride % 16 == 0 && isAligned16(codes)) {
+  if (m <= kFewRows && columnStride == 1 && k % 16 == 0 && rowStride % 16 == 0 && isAligned16(codes)) {
     // A warp for each row of the weight, 16 codes a load.
     constexpr int kWarps = 4;
     issue.launch(dim3(static_cast<unsigned>((n + kWarps - 1) / kWarps)), dim3(kWarp, kWarps), [=] QUANTO_DEVICE() {
@@ -197,15 +167,7 @@ Status multiplyCodes(Queue* queue, const View* src, const View* srcScale, const 
     return issue.finish();
   }
   if (m >= kManyRows) {
-    View sums{};
-    sums.dtype = static_cast<int32_t>(DType::int32);
-    sums.ndim = 3;
-    const int64_t shape[] = {1, m, n}, strides[] = {m * n, n, 1};
-    for (int dim = 0; dim < 3; ++dim) {
-      sums.shape[dim] = shape[dim];
-      sums.strides[dim] = strides[dim];
-    }
-    sums.data = issue.scratch<int32_t>(Scratch::sums, m * n);
+    const View sums = scratchSums(issue, DType::int32, m, n);
     if (!issue.failed() && multiplyByBlasLt(issue, queue, a, b, sums)) {
       const auto* values = static_cast<const int32_t*>(sums.data);
       issue.forEach(m * n, [=] QUANTO_DEVICE(int64_t i) {

@@ -1,17 +1,32 @@
 #!/usr/bin/env bash
-# Runs the tests on an addon built with a sanitizer: npm run sanitize -- address|thread [--short] [jest's arguments]
+# Runs the tests on an addon built with a sanitizer: npm run sanitize -- address|thread [--cuda | --short] [jest's arguments]
 # `address` is AddressSanitizer with UndefinedBehaviorSanitizer, `thread` is ThreadSanitizer; both need g++ and its runtimes.
 # --short runs the tests of the core alone, and leaves out the matrix product's own test, which takes minutes.
+# --cuda runs the CUDA kernels' own tests under the emulator, programs without Node: a data race between the threads of a block is reported.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 sanitizer=${1:-}
 shift || true
 case $sanitizer in
-  address) library=libasan.so ;;
-  thread) library=libtsan.so ;;
-  *) echo "usage: npm run sanitize -- address|thread [--short]" >&2; exit 2 ;;
+  address) library=libasan.so flags=address,undefined ;;
+  thread) library=libtsan.so flags=thread ;;
+  *) echo "usage: npm run sanitize -- address|thread [--cuda | --short]" >&2; exit 2 ;;
 esac
+
+# ThreadSanitizer's memory layout does not bear every address randomization.
+fixed_addresses=()
+if [[ $sanitizer == thread ]] && setarch -R true 2>/dev/null; then fixed_addresses=(setarch -R); fi
+
+if [[ ${1:-} == --cuda ]]; then
+  out=build/sanitize-cuda-$sanitizer
+  cmake -S . -B "$out" --log-level=WARNING -DQUANTO_SANITIZE="$flags" -DCMAKE_BUILD_TYPE=Release
+  cmake --build "$out" --target cuda_tests --parallel "$(nproc)"
+  export ASAN_OPTIONS=exitcode=66 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=exitcode=66
+  for program in "$out"/test/*_test; do "${fixed_addresses[@]}" "$program"; done
+  exit
+fi
+
 tests=()
 if [[ ${1:-} == --short ]]; then
   shift
@@ -29,10 +44,6 @@ export ASAN_OPTIONS="$options:detect_leaks=0"
 export UBSAN_OPTIONS="$options:print_stacktrace=1"
 export TSAN_OPTIONS="$options:ignore_noninstrumented_modules=1:die_after_fork=0"
 export QUANTO_ADDON="$PWD/$out/quanto.node"
-
-# ThreadSanitizer's memory layout does not bear every address randomization.
-fixed_addresses=()
-if [[ $sanitizer == thread ]] && setarch -R true 2>/dev/null; then fixed_addresses=(setarch -R); fi
 
 status=0
 "${fixed_addresses[@]}" env LD_PRELOAD="$(g++ -print-file-name=$library)" \

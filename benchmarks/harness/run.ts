@@ -31,12 +31,27 @@ export function label(parameters: CaseResult['parameters']): string {
 }
 
 /** Runs a benchmark: every case, all contestants interleaved, each in its own process. */
-export async function runBenchmark(benchmark: Benchmark, { quick = false, rivals = true, only }: RunOptions): Promise<BenchmarkResult> {
+export async function runBenchmark(benchmark: Benchmark, options: RunOptions): Promise<BenchmarkResult> {
+  const limits = measureLimits();
+  return {
+    name: benchmark.name,
+    summary: benchmark.summary,
+    date: new Date().toISOString().slice(0, 10),
+    machine: describeMachine(),
+    limits,
+    ...(await runCases(benchmark, options)),
+  };
+}
+
+/** The cases of a benchmark, without the limits of the CPU. */
+export async function runCases(
+  benchmark: Benchmark,
+  { quick = false, rivals = true, only }: RunOptions,
+): Promise<Pick<BenchmarkResult, 'versions' | 'ratios' | 'results'>> {
   const keep = benchmark.quick ?? ((parameters) => parameters === benchmark.cases[0].parameters);
   const cases = benchmark.cases.filter(
     ({ parameters }) => (!quick || keep(parameters)) && (only === undefined || label(parameters).includes(only)),
   );
-  const limits = measureLimits();
   const contestants: Contestant[] = [];
   const results: BenchmarkResult['results'][number][] = [];
   const progress = startProgress(benchmark.name, cases.length);
@@ -53,11 +68,6 @@ export async function runBenchmark(benchmark: Benchmark, { quick = false, rivals
     progress.done(`${results.length} cases`);
   }
   return {
-    name: benchmark.name,
-    summary: benchmark.summary,
-    date: new Date().toISOString().slice(0, 10),
-    machine: describeMachine(),
-    limits,
     versions: Object.assign({}, ...contestants.map(({ versions }) => versions)) as Record<string, string>,
     ratios: benchmark.ratios,
     results,

@@ -1,6 +1,7 @@
 // This library as a contestant, used as its README says: evaluation without history, frozen models, temporaries freed at once.
 import {
   calibration,
+  type Device,
   deviceInfo,
   freeze,
   manualSeed,
@@ -19,10 +20,12 @@ import { labels, uniform } from '../harness/numbers';
 import type { Workload } from '../harness/protocol';
 import { Encoder, type EncoderShape } from '../models/encoder';
 import { prepareCall } from './call-workload';
+import { onDevice, preparePeak } from './device-workload';
 import { prepareOp } from './op-workload';
 import { type Prepared, serve } from './serve';
 
-export type Precision = 'float32' | 'W8' | 'W8A8' | 'W8A8 dynamic' | 'W4' | 'W4A8 dynamic';
+/** Floats of a dtype, or quantized. */
+export type Precision = 'float32' | 'float16' | 'bfloat16' | 'W8' | 'W8A8' | 'W8A8 dynamic' | 'W4' | 'W4A8 dynamic';
 
 type Float = nn.Module<[Tensor]>;
 
@@ -31,9 +34,11 @@ function input(shape: readonly number[]): Tensor {
   return tensor(uniform(count, 1), { shape: [...shape] });
 }
 
+const isFloat = (precision: Precision): precision is 'float32' | 'float16' | 'bfloat16' => precision.includes('float');
+
 /** The model in a precision, ready for inference. */
 async function inPrecision(model: Float, precision: Precision, x: Tensor): Promise<Float> {
-  if (precision === 'float32') return model.eval();
+  if (isFloat(precision)) return model.to(precision).eval();
   const options = {
     W8: { weights: 'qint8' },
     W8A8: { weights: 'qint8', activations: 'qint8', integerConvs: true },
@@ -52,16 +57,23 @@ async function inPrecision(model: Float, precision: Precision, x: Tensor): Promi
   return quantized;
 }
 
-async function inference(model: Float, inputShape: readonly number[], precision: Precision): Promise<Prepared> {
+async function inference(model: Float, inputShape: readonly number[], workload: ModelWorkload): Promise<Prepared> {
+  const { precision, device = 'cpu', calls = 1 } = workload;
   manualSeed(1);
-  const x = input(inputShape);
-  const ready = await inPrecision(model, precision, x);
-  return {
+  // On a GPU the floats beside integers are half as wide.
+  const dtype = isFloat(precision) ? precision : device === 'cpu' ? 'float32' : 'float16';
+  const x = input(inputShape).to(dtype).to(device);
+  const ready = await inPrecision(model.to(dtype).to(device), precision, x);
+  const forward = () => noGrad(() => tidy(() => ready.forward(x).dequantize()));
+  const onHost = {
     run: async () => {
-      using output = noGrad(() => tidy(() => ready.forward(x).dequantize()));
+      using output = forward();
       await output.data();
     },
     facts: { kernels: deviceInfo().cpu },
+  };
+  return {
+    ...(device === 'cpu' ? onHost : onDevice(forward, calls)),
     dispose: () => {
       for (const state of Object.values(ready.stateDict())) state.dispose();
       x.dispose();
@@ -89,6 +101,9 @@ function training(model: Float, x: Tensor, loss: (output: Tensor) => Tensor): Pr
 
 interface ModelWorkload extends Workload {
   readonly precision: Precision;
+  readonly device?: Device;
+  /** Calls of one run on a device. */
+  readonly calls?: number;
 }
 interface EncoderWorkload extends ModelWorkload, EncoderShape {
   readonly batch: number;
@@ -105,17 +120,18 @@ void serve(
   {
     op: prepareOp,
     call: prepareCall,
+    peak: preparePeak,
     linear: (workload) => {
-      const { m, k, n, precision } = workload as ModelWorkload & { m: number; k: number; n: number };
-      return inference(new nn.Sequential(new nn.Linear(k, n)), [m, k], precision);
+      const { m, k, n } = workload as ModelWorkload & { m: number; k: number; n: number };
+      return inference(new nn.Sequential(new nn.Linear(k, n)), [m, k], workload as ModelWorkload);
     },
     encoder: (workload) => {
-      const { batch, length, hidden, precision, ...shape } = workload as EncoderWorkload;
-      return inference(new Encoder({ hidden, ...shape }), [batch, length, hidden], precision);
+      const { batch, length, hidden, ...shape } = workload as EncoderWorkload;
+      return inference(new Encoder({ hidden, ...shape }), [batch, length, hidden], workload as EncoderWorkload);
     },
     resnet20: (workload) => {
-      const { batch, precision } = workload as ModelWorkload & { batch: number };
-      return inference(new models.ResNet(), [batch, 3, 32, 32], precision);
+      const { batch } = workload as ModelWorkload & { batch: number };
+      return inference(new models.ResNet(), [batch, 3, 32, 32], workload as ModelWorkload);
     },
     'train mlp': async (workload) => {
       const { batch, precision } = workload as ModelWorkload & { batch: number };

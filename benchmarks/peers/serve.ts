@@ -6,6 +6,8 @@ import type { Reply, Request, Workload } from '../harness/protocol';
 /** A workload made ready: one run is the whole computation, the reading of its result included. */
 export interface Prepared {
   run(): Promise<unknown>;
+  /** How many times a run does it; a time is that of one. Default: 1. */
+  readonly calls?: number;
   /** What the report says of it beside times. */
   readonly facts?: Readonly<Record<string, unknown>>;
   /** Frees it before the next one is made. */
@@ -56,11 +58,11 @@ async function warmUp(prepared: Prepared): Promise<number> {
     fastest = Math.min(fastest, await time(prepared, 1));
     runs++;
   } while (runs < 3 || performance.now() - start < WARM_UP_MS);
-  return Math.max(1, Math.ceil(SAMPLE_MS / fastest));
+  return Math.max(1, Math.ceil(SAMPLE_MS / (fastest * (prepared.calls ?? 1))));
 }
 
 async function time(prepared: Prepared, runs: number): Promise<number> {
   const start = performance.now();
   for (let i = 0; i < runs; i++) await prepared.run();
-  return (performance.now() - start) / runs;
+  return (performance.now() - start) / (runs * (prepared.calls ?? 1));
 }

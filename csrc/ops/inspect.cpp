@@ -36,7 +36,11 @@ std::string describeDevice(int64_t id) {
   return backend.describe ? backend.describe() : "";
 }
 std::string loadBackendFile(const std::string& path) { return loadBackend(path); }
-void synchronize() { Environment::current().stream.synchronize(); }
+void synchronize() {
+  Stream& stream = Environment::current().stream;
+  stream.submit(0, [&stream]() noexcept { stream.finishQueues(); });
+  stream.synchronize();
+}
 
 int64_t threadCount() { return cpu::threadCount(); }
 void setThreadCount(int64_t count) {

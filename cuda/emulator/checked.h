@@ -16,6 +16,8 @@ inline bool liesOnDevice(const View* view) {
     if (view->shape[dim] == 0) return true;
     last += (view->shape[dim] - 1) * view->strides[dim];
   }
+  // What is packed has a size of its own.
+  if (view->layout == Layout::packed) last = 0;
   const auto bytes = static_cast<size_t>((last + 1) * sizeOf(static_cast<DType>(view->dtype)));
   if (isDeviceMemory(view->data, bytes)) return true;
   complain("an operand lies in no memory of the device", view->data, bytes);

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <vector>
 
 #include "fiber.h"
@@ -22,7 +23,7 @@ struct Thread {
   State state;
   int fiber;  // its stack, -1 while it has none
   uint64_t given[2];
-  unsigned exchanges;
+  unsigned exchanges, barriers;
 };
 
 struct Block {
@@ -31,9 +32,12 @@ struct Block {
   Thread threads[kMaxThreads];
   int running = 0;
   Fiber scheduler;
-  std::vector<Fiber> fibers;
+  std::deque<Fiber> fibers;  // a stopped fiber goes on referring to its own
   std::vector<int> freeFibers;
-  char barrier, warps[kMaxThreads / kWarp];  // what the race detector orders by
+  // What the race detector orders by. Each comes in two, in turns: a thread that is ahead, at its next barrier, at its next exchange or at
+  // its end, must not seem to come before those that have yet to leave the last one.
+  char barriers[2], warps[kMaxThreads / kWarp][2], ends[2];
+  unsigned number = 0;  // of the block, over all grids
 };
 
 // Grids run one at a time: runtime.cpp holds a lock.
@@ -59,9 +63,9 @@ void threadMain() {
   enterFiber();
   for (;;) {
     Block& b = block();
-    if (kRaceDetector) orderAcquire(&b.body);
+    if (kRaceDetector) orderAcquire(&b.ends[(b.number + 1) % 2]);
     (*b.body)();
-    if (kRaceDetector) orderRelease(&b.body);
+    if (kRaceDetector) orderRelease(&b.ends[b.number % 2]);
     pause(State::done);
   }
 }
@@ -120,7 +124,8 @@ void runBlock(int threads) {
   b.freeFibers.clear();
   if (!kRaceDetector)
     for (int i = static_cast<int>(b.fibers.size()) - 1; i >= 0; --i) b.freeFibers.push_back(i);
-  for (int i = 0; i < threads; ++i) b.threads[i] = {State::fresh, -1, {}, 0};
+  ++b.number;
+  for (int i = 0; i < threads; ++i) b.threads[i] = {State::fresh, -1, {}, 0, 0};
   for (bool waiting = true; waiting;) {
     waiting = false;
     for (int first = 0; first < threads; first += kWarp) runWarp(first, first + kWarp < threads ? first + kWarp : threads);
@@ -136,9 +141,10 @@ int laneOfThread() { return block().running % kWarp; }
 
 void syncThreads() {
   Block& b = block();
-  if (kRaceDetector) orderRelease(&b.barrier);
+  void* barrier = &b.barriers[self().barriers++ % 2];
+  if (kRaceDetector) orderRelease(barrier);
   pause(State::atBarrier);
-  if (kRaceDetector) orderAcquire(&b.barrier);
+  if (kRaceDetector) orderAcquire(barrier);
 }
 
 uint64_t exchange(uint64_t value, int source) {
@@ -147,9 +153,9 @@ uint64_t exchange(uint64_t value, int source) {
   Thread& t = self();
   const unsigned turn = t.exchanges++ % 2;
   t.given[turn] = value;
-  if (kRaceDetector) orderRelease(&b.warps[warp]);
+  if (kRaceDetector) orderRelease(&b.warps[warp][turn]);
   pause(State::atExchange);
-  if (kRaceDetector) orderAcquire(&b.warps[warp]);
+  if (kRaceDetector) orderAcquire(&b.warps[warp][turn]);
   const dim3 size = b.place.blockSize;
   const int from = warp * kWarp + (source & (kWarp - 1));
   // Lanes that are not there give the asker its own value, as the hardware does.
@@ -166,7 +172,9 @@ void runGrid(dim3 grid, dim3 size, const std::function<void()>& body) {
   adoptTsanFiber(b.scheduler);
   b.place.gridSize = grid;
   b.place.blockSize = size;
-  if (kRaceDetector) orderRelease(&b.body);
+  // What ran before comes before the first block, whichever number that has.
+  if (kRaceDetector)
+    for (char& end : b.ends) orderRelease(&end);
   for (unsigned z = 0; z < grid.z; ++z) {
     for (unsigned y = 0; y < grid.y; ++y) {
       for (unsigned x = 0; x < grid.x; ++x) {
@@ -175,7 +183,8 @@ void runGrid(dim3 grid, dim3 size, const std::function<void()>& body) {
       }
     }
   }
-  if (kRaceDetector) orderAcquire(&b.body);
+  if (kRaceDetector)
+    for (char& end : b.ends) orderAcquire(&end);
 }
 
 cudaError_t checkLaunch(dim3 grid, dim3 size, size_t parameterBytes) {

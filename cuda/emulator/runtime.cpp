@@ -58,6 +58,8 @@ size_t settingOf(const char* name, size_t otherwise) {
   return text && *text ? static_cast<size_t>(std::strtoull(text, nullptr, 10)) : otherwise;
 }
 
+size_t memoryCapacity() { return settingOf("QUANTO_CUDA_EMULATE_MEMORY", size_t{4} << 30); }
+
 cudaError_t failed(cudaError_t error) { return machine().lastError = error; }
 
 bool within(const std::map<const char*, Allocation>& memory, const void* data, size_t bytes) {
@@ -137,6 +139,11 @@ cudaError_t cudaGetDeviceCount(int* count) {
   *count = kDevices;
   return cudaSuccess;
 }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device < 0 || device >= kDevices) return failed(cudaErrorInvalidDevice);
+  *properties = {"emulated device", memoryCapacity(), 0, 0};
+  return cudaSuccess;
+}
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = settingOf("QUANTO_CUDA_EMULATE_ERROR", 0) == cudaErrorInsufficientDriver ? 0 : 13000;
   return cudaSuccess;
@@ -168,7 +175,7 @@ cudaError_t cudaGetLastError() {
 cudaError_t cudaMalloc(void** data, size_t bytes) {
   Lock lock(machine().mutex);
   *data = nullptr;
-  const size_t capacity = settingOf("QUANTO_CUDA_EMULATE_MEMORY", size_t{4} << 30);
+  const size_t capacity = memoryCapacity();
   if (bytes > capacity || machine().liveBytes + bytes > capacity) return failed(cudaErrorMemoryAllocation);
   // The real allocator aligns to 256 bytes.
   char* memory = static_cast<char*>(std::aligned_alloc(256, (bytes + kRedZone + 255) / 256 * 256));

@@ -17,8 +17,11 @@ interface Table {
   readonly left: { usedBytes: number; cachedBytes: number };
 }
 
-test('blocks, streams and copies work, and misuse is found', async () => {
-  const { stdout } = await promisify(execFile)(testBinary('emulator_test'), { env: { ...process.env, LD_PRELOAD: undefined } });
+test.each([
+  ['blocks, streams and copies work, and misuse is found', 'emulator_test'],
+  ['products with few-bit weights hold, and no slot is empty by mistake', 'linear_bits_test'],
+])('%s', async (_, program) => {
+  const { stdout } = await promisify(execFile)(testBinary(program), { env: { ...process.env, LD_PRELOAD: undefined } });
   expect(stdout).toMatch(/\b[1-9]\d* passed, 0 failed/);
 });
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../../cuda/backend.h"
+#include "../../cuda/block.h"
 #include "../../cuda/device.h"
 #include "../../cuda/emulator/cublasLt.h"
 #include "../native/check.h"
@@ -70,6 +71,25 @@ void testBlocks() {
   CHECK(cuda::launch(dim3(0), dim3(32), stream, [] {}) != cudaSuccess, "an empty grid");
   cudaStreamDestroy(stream);
   CHECK(cuda::launch(dim3(1), dim3(32), stream, [] {}) == cudaErrorInvalidResourceHandle, "a stream that is gone");
+}
+
+// One block that sums again and again uses the same shared memory.
+void testRepeatedSums() {
+  cudaStream_t stream;
+  cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  void* memory;
+  cudaMalloc(&memory, 3 * sizeof(double));
+  auto* const sums = static_cast<double*>(memory);
+  cuda::launch(dim3(1), dim3(128), stream, [=] {
+    for (int i = 0; i < 3; ++i) {
+      const double sum = cuda::sumBlock(static_cast<double>(threadIdx.x) + i);
+      if (threadIdx.x == 127) sums[i] = sum;
+    }
+  });
+  cudaStreamSynchronize(stream);
+  for (int i = 0; i < 3; ++i) CHECK(sums[i] == 127 * 64 + 128 * i, "sum %d is %g", i, sums[i]);
+  cudaFree(memory);
+  cudaStreamDestroy(stream);
 }
 
 // Work waits until somebody waits for it, as it may on a GPU.
@@ -332,6 +352,7 @@ int main() {
   setenv("QUANTO_CUDA_EMULATE_QUIET", "1", 1);
   unsetenv("QUANTO_VISIBLE_DEVICES");
   testBlocks();
+  testRepeatedSums();
   testStreamOrder();
   testMisuse();
   testBlasLt();

@@ -8,7 +8,7 @@ test('doctor prints its lines, also of an emulated device', async () => {
   const { status, stdout } = await runChild(cli, ['doctor'], { environment: { QUANTO_CUDA_EMULATE: '1' } });
   expect(status).toBe(0);
   expect(stdout).toMatch(/^addon +\/.*\.node$/m);
-  expect(stdout).toMatch(/^cuda +driver: CUDA .*; devices: 2; cuBLASLt/m);
+  expect(stdout).toMatch(/^cuda +driver: CUDA .*; devices: 2 \(emulated device, .*\); cuBLASLt/m);
 });
 
 test('without a command it says how it is used', async () => {

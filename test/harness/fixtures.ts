@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import { type DType, loadSafetensors, type Tensor, tensorFromBytes, to } from '../../lib';
+import { type Device, type DType, loadSafetensors, type Tensor, tensorFromBytes, to } from '../../lib';
 
 export interface Tolerance {
   atol?: number;
@@ -38,6 +38,9 @@ const index = available ? (JSON.parse(readFileSync(join(root, 'index.json'), 'ut
 
 export const fixturePath = (name: string): string => join(root, name);
 
+/** Where tensors and models live: test/cuda/fixtures.test.ts runs these tests once more on another device. */
+export const fixtureDevice: Device = process.env.QUANTO_FIXTURE_DEVICE ?? 'cpu';
+
 /** The cases of a topic that pass a filter. */
 export function fixtureCases(topic: number, filter: (entry: FixtureCase) => boolean = () => true): FixtureCase[] {
   return index.filter((entry) => entry.topic === topic && filter(entry));
@@ -51,11 +54,16 @@ export function describeFixtures(title: string, body: () => void): void {
 
 const files = new Map<string, Promise<Record<string, Tensor>>>();
 
+async function readTensors(file: string): Promise<Record<string, Tensor>> {
+  const tensors = await loadSafetensors(fixturePath(file));
+  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, tensor.to(fixtureDevice)]));
+}
+
 /** The tensors of a fixture file, read once. */
 export function fixtureTensors(file: string): Promise<Record<string, Tensor>> {
   let tensors = files.get(file);
   if (!tensors) {
-    tensors = loadSafetensors(fixturePath(file));
+    tensors = readTensors(file);
     files.set(file, tensors);
   }
   return tensors;
@@ -63,7 +71,7 @@ export function fixtureTensors(file: string): Promise<Record<string, Tensor>> {
 
 /** The codes of a fixture: float8 lies there as raw bytes. */
 export function asCodes(raw: Tensor, dtype: DType): Tensor {
-  return raw.dtype === dtype ? raw : tensorFromBytes(raw.bytesSync(), dtype, raw.shape);
+  return raw.dtype === dtype ? raw : tensorFromBytes(raw.bytesSync(), dtype, raw.shape).to(raw.device);
 }
 
 /** Rows for `it.each`: the name of a case and the case. */

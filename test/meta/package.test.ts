@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { root } from './sources';
 
 // What `npm publish` would send, built here from the addon of this checkout and installed as a user would.
@@ -11,6 +11,9 @@ const consumer = join(work, 'consumer');
 const bin = (name: string): string => join(root, 'node_modules/.bin', name);
 const libc = existsSync('/etc/alpine-release') ? 'musl' : 'glibc';
 const prebuild = `prebuilds/${process.platform}-${process.arch}/quanto.${libc}.node`;
+// Beside the addon, where `npm run build:cuda` has made it.
+const builtPlugin = join(root, 'build/Release/libquanto_cuda.so');
+const plugins = existsSync(builtPlugin) ? [join(dirname(prebuild), 'libquanto_cuda.so')] : [];
 
 function run(command: string, args: string[], cwd: string): string {
   // npm's own settings of the surrounding `npm test` must not reach the npm of the consumer.
@@ -46,6 +49,7 @@ beforeAll(() => {
   }
   run(bin('tsc'), ['-p', join(root, 'tsconfig.build.json'), '--outDir', join(staging, 'dist')], root);
   run('strip', ['--strip-all', '-o', join(staging, prebuild), join(root, 'build/Release/quanto.node')], root);
+  for (const plugin of plugins) run('strip', ['--strip-all', '-o', join(staging, plugin), builtPlugin], root);
   tarball = pack(staging);
 
   mkdirSync(consumer);
@@ -59,10 +63,16 @@ afterAll(() => {
   rmSync(work, { recursive: true, force: true });
 });
 
-test('the tarball holds the library and one binary, nothing of the build', () => {
+test('the tarball holds the library, one binary and its plugin where that was built, nothing of the build', () => {
   const files = run('tar', ['-tzf', tarball], work).trim().split('\n');
   const others = files.map((file) => file.replace(/^package\//, '')).filter((file) => !/^dist\/.+\.(js|mjs|d\.ts|d\.mts)$/.test(file));
-  expect(others.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', prebuild].sort());
+  expect(others.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', prebuild, ...plugins].sort());
+});
+
+test('the package has at most 15 MB, and so has what is installed', () => {
+  const installed = Number(run('du', ['-sb', join(consumer, 'node_modules/quanto')], work).split('\t')[0]);
+  const sizes = { tarball: statSync(tarball).size, installed };
+  expect(Object.entries(sizes).filter(([, bytes]) => bytes > 15e6)).toEqual([]);
 });
 
 test('the README says which glibc the binary needs', () => {

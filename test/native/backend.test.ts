@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { add, exp, full, matmul, neg, ones, tensor, to, zeros } from '../../lib/ops';
-import { deviceInfo, isAvailable, loadBackend, memory } from '../../lib/tensor/device';
+import { native } from '../../lib/native';
+import { deviceInfo, isAvailable, loadBackend, memory, synchronize } from '../../lib/tensor/device';
 import { addonPath, testBinary } from '../harness/addon';
 import { coded } from '../harness/errors';
 import { settledMemory } from '../harness/memory';
@@ -54,6 +55,14 @@ describe('loaded', () => {
     expect(b.device).toBe('mini:0');
     expect([...b.dataSync()]).toEqual([-1, -4, -2, -5, -3, -6]);
     expect(exp(zeros([], { device: 'mini:1' })).device).toBe('mini:1');
+  });
+
+  test('synchronize waits for the devices in use too', () => {
+    const waits = () => Number(/^(\d+) waits$/.exec(native.describeDevice(native.deviceId('mini')))?.[1]);
+    full([2], 1, { device: 'mini' });
+    const before = waits();
+    synchronize();
+    expect(waits()).toBeGreaterThan(before);
   });
 
   test('tensors move there, between its devices, and back', () => {

@@ -1,5 +1,6 @@
 // The smallest device there can be: malloc'ed memory and two kernels for float32, run at once. It proves that backend.h is all that a
 // backend needs. Built a second time with a false ABI, it must be refused.
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -65,15 +66,28 @@ Status copyBytes(Queue*, void* to, const void* from, size_t bytes) {
   return Status::ok;
 }
 
+// All of its queues are this one, because it has nothing to wait for. It counts how often somebody waited.
+struct Waits {
+  int count = 0;
+  char text[16] = "";
+} waits;
+
 constexpr Backend makeBackend() {
   Backend backend{};
   backend.abi = MINI_ABI;
   backend.name = "mini";
   backend.unavailable = []() -> const char* { return nullptr; };
   backend.deviceCount = [] { return 2; };
-  backend.openQueue = [](int32_t) -> Queue* { return nullptr; };
+  backend.openQueue = [](int32_t) { return reinterpret_cast<Queue*>(&waits); };
   backend.closeQueue = [](Queue*) {};
-  backend.synchronize = [](Queue*) { return Status::ok; };
+  backend.synchronize = [](Queue*) {
+    ++waits.count;
+    return Status::ok;
+  };
+  backend.describe = []() -> const char* {
+    std::snprintf(waits.text, sizeof waits.text, "%d waits", waits.count);
+    return waits.text;
+  };
   // A size of whole cache lines is what aligned_alloc asks for.
   backend.allocate = [](int32_t, size_t bytes) {
     return std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
