@@ -170,7 +170,11 @@ export function fusedLinear(
   input: Tensor,
   weight: Tensor,
   bias: Tensor | null,
-  { inputScale, outputScale, activation: then = 0 }: { inputScale: Tensor | 'token' | null; outputScale: Tensor | null; activation?: number },
+  {
+    inputScale,
+    outputScale,
+    activation: then = 0,
+  }: { inputScale: Tensor | 'token' | null; outputScale: Tensor | null; activation?: number },
 ): Tensor | null {
   if (!isInt8Weight(weight) || bias?.isQuantized) return null;
   const quantized = activation(input);
