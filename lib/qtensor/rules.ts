@@ -152,9 +152,8 @@ const integerMatmul: Rule = ({ inputs }) => {
   const [a, b] = inputs.map((input) => activation(input));
   if (!a || !b || !isInt8(a) || !isInt8(b) || a.dtype !== b.dtype) return null;
   consume(a, b);
-  const sums = raw.cast(Tensor.fromNative(native.intMatmul(a.codes.native, b.codes.native)), 'float32');
   const scale = raw.mul(raw.cast(a.scale, 'float32'), raw.cast(b.scale, 'float32'));
-  return raw.cast(raw.mul(sums, scale), a.dtype);
+  return Tensor.fromNative(native.intMatmulScaled(a.codes.native, b.codes.native, scale.native, native.dtypeOf(a.scale.native)));
 };
 
 /** A weight of int8 codes with one scale, or one for each output. */
