@@ -61,29 +61,38 @@ Int8Weight weightOf(const View& weight) {
   return {static_cast<const int8_t*>(weight.data), weight.strides[0], weight.strides[1], weight.layout == Layout::packed};
 }
 
+// A matrix [K, N] as the weight [N, K] that integer products take.
+Int8Weight transposedInt8(const View& b, int64_t place) {
+  return {static_cast<const int8_t*>(b.data) + place, b.strides[2], b.strides[1], false};
+}
+
 // Packing the right operand costs as much as multiplying it by this many rows without; and calls cost more than products of this many sums.
 constexpr int64_t kFewRows = 2, kFewProducts = 512;
 
-// out = a . b by int8Skinny where that is faster than packing, or false.
-bool multiplyUnpacked(const View& a, const View& b, const View& out, int64_t aPlace, int64_t bPlace, int64_t outPlace, int64_t m) {
+// a . b by int8Skinny where that is faster than packing, or false. store(place, count, sums) takes sums that lie side by side in `out`.
+template <class Store>
+bool multiplyUnpacked(const View& a, const View& b, const View& out, int64_t aPlace, int64_t bPlace, int64_t outPlace, int64_t m,
+                      const Store& store) {
+  constexpr int64_t kStrip = 1024;
   const int64_t n = out.shape[2], k = a.shape[2];
   if (m > kFewRows && m * n * k > kFewProducts) return false;
-  const bool across = b.strides[2] == 1 && out.strides[2] == 1, dots = b.strides[1] == 1 && a.strides[2] == 1;
-  if (!across && !dots) return false;
+  const bool across = b.strides[2] == 1, dots = b.strides[1] == 1 && a.strides[2] == 1;
+  if (!(across || dots) || (out.strides[2] != 1 && n > 1)) return false;
   const auto* left = static_cast<const int8_t*>(a.data) + aPlace;
   const auto* right = static_cast<const int8_t*>(b.data) + bPlace;
-  auto* sums = static_cast<int32_t*>(out.data) + outPlace;
   const Int8Skinny& skinny = int8Skinny();
   const int64_t grain = std::max<int64_t>(1, kSkinnyGrain / (k + 1));
   for (int64_t i = 0; i < m; ++i) {
     const int8_t* row = left + i * a.strides[1];
-    int32_t* target = sums + i * out.strides[1];
     parallelFor(n, grain, [&](int64_t begin, int64_t end) {
-      if (across) {
-        skinny.across(end - begin, k, row, a.strides[2], right + begin, b.strides[1], target + begin);
-        return;
+      int32_t sums[kStrip];
+      for (int64_t first = begin; first < end; first += kStrip) {
+        const int64_t count = std::min(kStrip, end - first);
+        if (across) skinny.across(count, k, row, a.strides[2], right + first, b.strides[1], sums);
+        else
+          for (int64_t j = 0; j < count; ++j) sums[j] = skinny.dot(k, row, right + (first + j) * b.strides[2]);
+        store(outPlace + i * out.strides[1] + first, count, sums);
       }
-      for (int64_t j = begin; j < end; ++j) target[j * out.strides[2]] = skinny.dot(k, row, right + j * b.strides[2]);
     });
   }
   return true;
@@ -100,11 +109,36 @@ Status matmul(Queue*, const View* a, const View* b, const View* out) {
 }
 
 Status intMatmul(Queue*, const View* a, const View* b, const View* out) {
+  auto* sums = static_cast<int32_t*>(out->data);
   return forEachMatrix(*a, *b, *out, [&](int64_t aPlace, int64_t bPlace, int64_t outPlace, int64_t m) {
-    if (multiplyUnpacked(*a, *b, *out, aPlace, bPlace, outPlace, m)) return Status::ok;
-    const Int8Weight right{static_cast<const int8_t*>(b->data) + bPlace, b->strides[2], b->strides[1], false};
-    return gemmInt8(m, out->shape[2], a->shape[2], static_cast<const int8_t*>(a->data) + aPlace, a->strides[1], a->strides[2], right,
-                    static_cast<int32_t*>(out->data) + outPlace, out->strides[1], out->strides[2]);
+    const bool done = multiplyUnpacked(*a, *b, *out, aPlace, bPlace, outPlace, m,
+                                       [&](int64_t place, int64_t count, const int32_t* row) { std::copy_n(row, count, sums + place); });
+    if (done) return Status::ok;
+    return gemmInt8(m, out->shape[2], a->shape[2], static_cast<const int8_t*>(a->data) + aPlace, a->strides[1], a->strides[2],
+                    transposedInt8(*b, bPlace), sums + outPlace, out->strides[1], out->strides[2]);
+  });
+}
+
+Status intMatmulScaled(Queue*, const View* a, const View* b, const View* scale, const View* out) {
+  static constexpr float kOne = 1;
+  const float factor = *static_cast<const float*>(scale->data);
+  const Writer<float> writer(*out, 1);
+  return forEachMatrix(*a, *b, *out, [&](int64_t aPlace, int64_t bPlace, int64_t outPlace, int64_t m) {
+    const bool done = multiplyUnpacked(*a, *b, *out, aPlace, bPlace, outPlace, m, [&](int64_t place, int64_t count, const int32_t* row) {
+      constexpr int64_t kStrip = 256;
+      float buffer[kStrip];
+      for (int64_t begin = 0; begin < count; begin += kStrip) {
+        const int64_t taken = std::min(kStrip, count - begin);
+        float* values = writer.target(place + begin, buffer);
+        for (int64_t j = 0; j < taken; ++j) values[j] = static_cast<float>(row[begin + j]) * factor;
+        writer.write(place + begin, taken, values);
+      }
+    });
+    if (done) return Status::ok;
+    const Int8Source rows{
+        static_cast<const int8_t*>(a->data) + aPlace, DType::int8, a->strides[1], a->strides[2], {&factor, DType::float32, 0}};
+    const Int8Output target{floatOutput(*out, nullptr, outPlace, out->strides[1], out->strides[2]), DType::float32, Activation::none, {}};
+    return gemmInt8Scaled(m, out->shape[2], a->shape[2], rows, transposedInt8(*b, bPlace), {&kOne, DType::float32, 0}, target);
   });
 }
 

@@ -1,5 +1,6 @@
 #include "matmul.h"
 
+#include "binary.h"
 #include "conv_fused.h"
 #include "shape.h"
 
@@ -14,8 +15,9 @@ Shape append(Shape shape, std::initializer_list<int64_t> dims) {
   return shape;
 }
 
-template <auto slot>
-Tensor batchedMatmul(const char* op, const Tensor& a, const Tensor& b, DType dtype) {
+// `between` are operands of the slot between b and the result.
+template <auto slot, class... Between>
+Tensor batchedMatmul(const char* op, const Tensor& a, const Tensor& b, DType dtype, Between... between) {
   requireStrided(op, a);
   requireStrided(op, b);
   if (a.ndim() == 0 || b.ndim() == 0)
@@ -33,7 +35,7 @@ Tensor batchedMatmul(const char* op, const Tensor& a, const Tensor& b, DType dty
   const Tensor flatA = reshape(broadcastTo(left, append(batch, {m, k})), {count, m, k});
   const Tensor flatB = reshape(broadcastTo(right, append(batch, {k, n})), {count, k, n});
   const double flops = 2.0 * static_cast<double>(count) * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  launch<slot>(op, flopsCost(flops) + bytesCost(dst.bytes()), in(flatA), in(flatB), out(reshape(dst, {count, m, n})));
+  launch<slot>(op, flopsCost(flops) + bytesCost(dst.bytes()), in(flatA), in(flatB), between..., out(reshape(dst, {count, m, n})));
   if (a.ndim() > 1 && b.ndim() > 1) return dst;
   Shape shape = batch;
   if (a.ndim() > 1) shape.push(m);
@@ -98,6 +100,19 @@ Tensor intMatmul(const Tensor& a, const Tensor& b) {
   requireDType("intMatmul", "a", a, DType::int8);
   requireDType("intMatmul", "b", b, DType::int8);
   return batchedMatmul<&Backend::intMatmul>("intMatmul", a, b, DType::int32);
+}
+
+Tensor intMatmulScaled(const Tensor& a, const Tensor& b, const Tensor& scale, DType dtype) {
+  const char* op = "intMatmulScaled";
+  requireDType(op, "a", a, DType::int8);
+  requireDType(op, "b", b, DType::int8);
+  requireDType(op, "scale", scale, DType::float32);
+  requireStrided(op, scale);
+  if (scale.numel() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one scale but got shape ", scale.shape().str());
+  if (!isReal(dtype)) fail(ErrorCode::DTYPE_MISMATCH, "[", op, "] expected a floating-point dtype but got ", info(dtype).name);
+  if (!a.device().backend.intMatmulScaled)
+    return cast(binary(static_cast<int64_t>(BinaryOp::mul), cast(intMatmul(a, b), DType::float32), reshape(scale, {})), dtype);
+  return batchedMatmul<&Backend::intMatmulScaled>(op, a, b, dtype, in(contiguous(reshape(scale, {1}))));
 }
 
 Tensor linear(const Tensor& src, const Tensor& weight, const std::optional<Tensor>& bias) {

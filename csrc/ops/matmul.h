@@ -8,6 +8,8 @@ namespace quanto::ops {
 Tensor matmul(const Tensor& a, const Tensor& b);
 // The same for int8 -> int32, exact.
 Tensor intMatmul(const Tensor& a, const Tensor& b);
+// The sums as float32 times a float32 number, rounded to a real dtype: to the bits of the ops one by one.
+Tensor intMatmulScaled(const Tensor& a, const Tensor& b, const Tensor& scale, DType dtype);
 // src [..., K] x weight [N, K]^T + bias [N]
 Tensor linear(const Tensor& src, const Tensor& weight, const std::optional<Tensor>& bias);
 // The same with an int8 weight (strided or packed) and its scale ([], [1] or [N, 1]): float src ...

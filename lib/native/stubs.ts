@@ -100,6 +100,7 @@ export const kernels = [
   'cumsum',
   'matmul',
   'intMatmul',
+  'intMatmulScaled',
   'linear',
   'linearWeightOnly',
   'linearInt8',
@@ -162,6 +163,7 @@ export interface Native {
   readonly addInPlace: (dst: NativeTensor, src: NativeTensor) => void;
   readonly matmul: (a: NativeTensor, b: NativeTensor) => NativeTensor;
   readonly intMatmul: (a: NativeTensor, b: NativeTensor) => NativeTensor;
+  readonly intMatmulScaled: (a: NativeTensor, b: NativeTensor, scale: NativeTensor, dtype: DTypeCode) => NativeTensor;
   readonly linear: (src: NativeTensor, weight: NativeTensor, bias: NativeTensor | null) => NativeTensor;
   readonly linearWeightOnly: (src: NativeTensor, weight: NativeTensor, scale: NativeTensor, bias: NativeTensor | null) => NativeTensor;
   readonly linearInt8: (

@@ -7,18 +7,7 @@ export { Conv2d } from './conv';
 export { Dropout } from './dropout';
 export { Embedding } from './embedding';
 export * as functional from './functional';
-export {
-  activationNumbers,
-  type ActivationName,
-  commonCodes,
-  type FusedSteps,
-  type Followers,
-  type Fusion,
-  type FusingLayer,
-  forwardThen,
-  type InputCodes,
-  recordsAny,
-} from './fusion';
+export { type ActivationName, type Followers, forwardThen, type Fusion } from './fusion';
 export * as init from './init';
 export type { LayerOptions } from './layer';
 export { Linear } from './linear';

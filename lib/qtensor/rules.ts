@@ -153,9 +153,8 @@ const integerMatmul: Rule = ({ inputs }) => {
   const [a, b] = inputs.map((input) => activation(input));
   if (!a || !b || !isInt8(a) || !isInt8(b) || a.dtype !== b.dtype) return null;
   consume(a, b);
-  const sums = raw.cast(Tensor.fromNative(native.intMatmul(a.codes.native, b.codes.native)), 'float32');
   const scale = raw.mul(raw.cast(a.scale, 'float32'), raw.cast(b.scale, 'float32'));
-  return raw.cast(raw.mul(sums, scale), a.dtype);
+  return Tensor.fromNative(native.intMatmulScaled(a.codes.native, b.codes.native, scale.native, native.dtypeOf(a.scale.native)));
 };
 
 /** Codes in a row whose products have exact sums in float32, in which the attention kernel computes. */
@@ -187,7 +186,11 @@ export function fusedLinear(
   input: Tensor,
   weight: Tensor,
   bias: Tensor | null,
-  { inputScale, outputScale, activation: then = 0 }: { inputScale: Tensor | 'token' | null; outputScale: Tensor | null; activation?: number },
+  {
+    inputScale,
+    outputScale,
+    activation: then = 0,
+  }: { inputScale: Tensor | 'token' | null; outputScale: Tensor | null; activation?: number },
 ): Tensor | null {
   if (!isInt8Weight(weight) || bias?.isQuantized) return null;
   const quantized = activation(input);

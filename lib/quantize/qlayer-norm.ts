@@ -1,4 +1,5 @@
-import { type FusedSteps, type Followers, LayerNorm } from '../nn';
+import { type Followers, LayerNorm } from '../nn';
+import type { FusedSteps } from '../nn/fusion';
 import { layerNorm, layerNormCodes } from '../ops/norm';
 import { QBytesTensor } from '../qtensor';
 import { recordsGradient } from '../tensor/grad-mode';

@@ -1,4 +1,5 @@
-import { activationNumbers, commonCodes, type FusedSteps, type Followers, type InputCodes, Linear, recordsAny } from '../nn';
+import { type Followers, Linear } from '../nn';
+import { activationNumbers, commonCodes, type FusedSteps, type InputCodes, recordsAny } from '../nn/fusion';
 import { linear } from '../ops/matmul';
 import { fusedLinear, QBytesTensor, QTensor, type QType, sameScale } from '../qtensor';
 import { recordsGradient } from '../tensor/grad-mode';

@@ -1,5 +1,6 @@
 import { native } from '../native';
-import { type AnyModule, type FusedSteps, type Fusion, type FusingLayer, LayerNorm, RMSNorm } from '../nn';
+import { type AnyModule, type Fusion, LayerNorm, RMSNorm } from '../nn';
+import type { FusedSteps, FusingLayer } from '../nn/fusion';
 import { fallbacks, QTensor } from '../qtensor';
 import { isQModule, type QuantizedModule } from '../quantize';
 import { deviceInfo } from '../tensor/device';

@@ -10,7 +10,7 @@ import { indexCases } from './indexing';
 import { lossCases } from './loss';
 import { matmulCases } from './matmul';
 import { normCases } from './norm';
-import { quantizedLinearCases } from './quantized-linear';
+import { quantizedProductCases } from './quantized-products';
 import { randomCases } from './random';
 import { reduceCases } from './reduce';
 import { shapeCases } from './shape';
@@ -21,7 +21,7 @@ export const cases: readonly Case[] = [
   ...binaryCases,
   ...reduceCases,
   ...matmulCases,
-  ...quantizedLinearCases,
+  ...quantizedProductCases,
   ...shapeCases,
   ...indexCases,
   ...normCases,

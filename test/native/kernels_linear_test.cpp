@@ -48,6 +48,15 @@ void testMatmul() {
             sum += leftValues[(batch * c.m + row) * c.k + l] * rightValues[(batch * c.k + l) * c.n + column];
           return sum;
         });
+        // In one pass with a factor: the bits of the product in float32, rounded once.
+        for (const DType type : kFloats) {
+          Tensor factor(DType::float32, {1}), scaled(type, out.shape(), order == Order::strided ? order : Order::dense);
+          factor.set(0, 0.0123);
+          onThreads("intMatmulScaled", scaled, [&](Tensor& target) { return cpu::intMatmulScaled(nullptr, left, right, factor, target); });
+          Tensor rounded(type, out.shape());
+          rounded.fill([&](int64_t i) { return double(static_cast<float>(sums[i]) * static_cast<float>(factor[0])); });
+          checkEach("intMatmulScaled", scaled, 0, [&](int64_t i) { return rounded[i]; });
+        }
       }
     }
   }

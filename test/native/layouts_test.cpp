@@ -133,6 +133,8 @@ void matmul(Draw& draw) {
   const Tensor codes = draw.values({batch, m, k}, DType::int8), weight = draw.values({n, k}, DType::int8);
   layouts("intMatmul", draw, {codes, draw.values({batch, k, n}, DType::int8)},
           [&](const Tensors& t) { return Tensors{ops::intMatmul(t[0], t[1])}; });
+  layouts("intMatmulScaled", draw, {codes, draw.values({batch, k, n}, DType::int8), draw.positive({1})},
+          [&](const Tensors& t) { return Tensors{ops::intMatmulScaled(t[0], t[1], t[2], dtype)}; });
   layouts("linear", draw, {draw.values({batch, m, k}, dtype), draw.values({n, k}, dtype), draw.values({n}, DType::float32)},
           [&](const Tensors& t) { return Tensors{ops::linear(t[0], t[1], t[2])}; });
   const Tensor scale = draw.positive({n, 1});

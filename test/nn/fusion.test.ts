@@ -1,6 +1,6 @@
 import { calibration, type DType, freeze, manualSeed, nn, noGrad, QTensor, quantize, randn, type Tensor } from '../../lib';
 import { Llama, MLP } from '../../lib/models';
-import { activationNumbers, commonCodes, forwardThen } from '../../lib/nn';
+import { activationNumbers, commonCodes, forwardThen } from '../../lib/nn/fusion';
 import { nativeCalls } from '../harness/called';
 import { tokensOf } from '../harness/stories';
 

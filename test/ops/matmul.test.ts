@@ -1,5 +1,5 @@
 import { matmulCases, matmulFailures } from '../cases/matmul';
-import { quantizedLinearCases } from '../cases/quantized-linear';
+import { quantizedProductCases } from '../cases/quantized-products';
 import { runCases } from '../harness/run-cases';
 
-runCases([...matmulCases, ...quantizedLinearCases], matmulFailures);
+runCases([...matmulCases, ...quantizedProductCases], matmulFailures);

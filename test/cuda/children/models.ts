@@ -24,7 +24,11 @@ const build = () =>
     new nn.Flatten(),
     new nn.Linear(4 * 36, 24),
     new nn.LayerNorm(24),
-    new nn.Linear(24, 8),
+    new nn.Linear(24, 16),
+    new nn.GELU(),
+    new nn.Linear(16, 16),
+    new nn.RMSNorm(16),
+    new nn.Linear(16, 8),
   );
 
 /** Largest difference of two results, relative to the largest value. */

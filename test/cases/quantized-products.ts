@@ -1,10 +1,11 @@
-// Linear layers with quantized weights: src weight^T + bias, where a weight is scale * code - shift in each group of codes.
+// Linear layers with quantized weights: src weight^T + bias, where a weight is scale * code - shift in each group of codes; and products of
+// quantized activations.
 import { native } from '../../lib/native';
 import * as ops from '../../lib/ops';
 import { QBitsTensor, QBytesTensor, type QType, qtypes } from '../../lib/qtensor';
 import { Tensor } from '../../lib/tensor/tensor';
 import type { Case, Input } from '../harness/case';
-import { matmulReference, NdArray } from '../harness/ndarray';
+import { matmulReference, NdArray, type Shape } from '../harness/ndarray';
 import { type Domain, integers, uniform } from '../harness/random';
 
 import { sizes } from './matmul';
@@ -83,6 +84,7 @@ function weightOnlyRow(m: number, weight: Weight): Case {
       return linearOf(absolute(src), weightValues(weight, given, true), absolute(bias));
     },
     gradient: false,
+    cpuOnly: qtype.bits < 8,
     roundings: k + 4,
     // A weight of many rows is rounded as dequantizing rounds it: the product, then the difference.
     halfRoundings: 3,
@@ -122,6 +124,7 @@ function integerRow(m: number, weight: Weight, axis: null | 'token'): Case {
       return linearOf(absolute(src), weightValues(weight, parts, true), absolute(bias), scaleOf(srcScale));
     },
     gradient: false,
+    cpuOnly: qtype.bits < 8,
     // Sums of codes are exact: what is rounded is each group's part, the scales and the bias.
     roundings: (4 * k) / groupSize + 4,
   };
@@ -133,9 +136,33 @@ function groupsOf(k: number): number {
   return k;
 }
 
+/** Batched products of activations, each with one scale: a, its scale, b, its scale. */
+function productRow(a: Shape, b: Shape): Case {
+  const codes = (shape: Shape) => [{ shape, dtype: 'int8', domain: int8 } as const, { shape: [], domain: positive }];
+  const activation = (values: Tensor, scale: Tensor) =>
+    new QBytesTensor(qtypes.qint8, null, { codes: ops.clone(values), scale: ops.clone(scale) });
+  return {
+    family: 'matmul',
+    name: `product of int8 ${a.join('x')} by ${b.join('x')}`,
+    inputs: [...codes(a), ...codes(b)],
+    run: (x, xScale, y, yScale) => ops.matmul(activation(x, xScale), activation(y, yScale)),
+    reference: (x, xScale, y, yScale) => matmulReference(x, y).map((sum) => sum * xScale.data[0] * yScale.data[0]),
+    gradient: false,
+  };
+}
+
+const products = [
+  productRow([3, 5, 300], [3, 300, 33]),
+  productRow([4, 1, 63], [4, 63, 65]),
+  productRow([5, 2, 7], [5, 7, 15]),
+  productRow([2, 65, 127], [2, 127, 50]),
+  productRow([3, 7, 33], [1, 33, 17]),
+  productRow([9, 3, 4], [9, 4, 5]),
+];
+
 const { qint8, qint4, qint2, qfloat8_e4m3fn, qfloat8_e4m3fnuz, qfloat8_e5m2 } = qtypes;
 
-export const quantizedLinearCases: readonly Case[] = sizes.flatMap(([m, n, k]) => {
+const linears = sizes.flatMap(([m, n, k]) => {
   const whole = (qtype: QType): Weight => ({ qtype, n, k, groupSize: k });
   const few = [qint4, qint2].flatMap((qtype) => {
     const weights = groupsOf(k) === k ? [whole(qtype)] : [whole(qtype), { ...whole(qtype), groupSize: groupsOf(k) }];
@@ -144,3 +171,5 @@ export const quantizedLinearCases: readonly Case[] = sizes.flatMap(([m, n, k]) =
   const bytes = [qint8, qfloat8_e4m3fn, qfloat8_e4m3fnuz, qfloat8_e5m2].map((qtype) => weightOnlyRow(m, whole(qtype)));
   return [...few, ...bytes, integerRow(m, whole(qint8), null)];
 });
+
+export const quantizedProductCases: readonly Case[] = [...linears, ...products];
