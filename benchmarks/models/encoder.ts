@@ -17,7 +17,6 @@ class EncoderLayer extends nn.Module {
   up: nn.Linear;
   down: nn.Linear;
   norm: nn.LayerNorm;
-  activation = new nn.GELU();
 
   constructor(
     hidden: number,
@@ -44,9 +43,14 @@ class EncoderLayer extends nn.Module {
       const attended = nn.functional.scaledDotProductAttention(q, k, v);
       const joined = attended.permute(0, 2, 1, 3).reshape(batch, length, hidden);
       const attention = this.attentionNorm.forward(x.add(this.output.forward(joined)));
-      const fed = this.down.forward(this.activation.forward(this.up.forward(attention)));
+      const [rise] = this.fusions();
+      const fed = this.down.forward(nn.forwardThen(this.up, attention, rise));
       return this.norm.forward(attention.add(fed));
     });
+  }
+
+  override fusions(): readonly nn.Fusion[] {
+    return [{ layer: this.up, activation: 'gelu', readers: [this.down] }];
   }
 }
 
