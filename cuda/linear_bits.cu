@@ -194,12 +194,13 @@ struct Codes {
 // lanes share a group.
 template <class Code, int kRows>
 void multiplyIntegerRows(Issue& issue, const Layer& layer, const Codes& src, const Scales& srcScale) {
-  const auto blocks = static_cast<unsigned>((layer.n + kBlockWarps - 1) / kBlockWarps);
+  // In one dimension, which may be long: there may be many rows.
+  const int64_t across = (layer.n + kBlockWarps - 1) / kBlockWarps, blocks = across * ((layer.m + kRows - 1) / kRows);
   // Where a group may end within four columns, they are taken one by one.
   const int pieces = layer.groups.size % 4 == 0 ? 1 : 4;
-  issue.launch(dim3(blocks, static_cast<unsigned>((layer.m + kRows - 1) / kRows)), dim3(kWarp, kBlockWarps), [=] QUANTO_DEVICE() {
+  issue.launch(dim3(static_cast<unsigned>(blocks)), dim3(kWarp, kBlockWarps), [=] QUANTO_DEVICE() {
     const int lane = static_cast<int>(threadIdx.x);
-    const int64_t j = static_cast<int64_t>(blockIdx.x) * kBlockWarps + threadIdx.y, firstRow = static_cast<int64_t>(blockIdx.y) * kRows;
+    const int64_t block = blockIdx.x, j = block % across * kBlockWarps + threadIdx.y, firstRow = block / across * kRows;
     const int rows = static_cast<int>(layer.m - firstRow < kRows ? layer.m - firstRow : kRows);
     double totals[kRows] = {};
     for (int64_t column = lane * Code::perLoad; j < layer.n && column < layer.k; column += kWarp * Code::perLoad) {
