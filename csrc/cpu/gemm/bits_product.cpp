@@ -43,7 +43,7 @@ struct Int8Codes {
       const int64_t first = blocks.begin(block) * kStep;
       kernel.tile(rows, panels,
                   {blocks.size(block) * kStep / kGroup, reinterpret_cast<const char*>(a + first), aStride,
-                   weight + first * kBitsColumns - kHeader, panelStride, sums, kWidth, block > 0});
+                   weight + first * kBitsColumns - kHeader, panelStride, sums, kWidth, block > 0, nullptr});
     }
   }
 };

@@ -37,7 +37,10 @@ struct DigitFinish {
   const FloatOutput& out;
   const float *rowScale, *columnScale, *bias;
 
-  void store(const SumBlock& block) const {
+  void prefetch(int64_t row, int64_t column, int64_t rows, int64_t columns) const {
+    if (out.columnStride == 1) prefetchOutput(out.data, sizeOf(out.dtype), out.rowStride, row / kDigits, column, rows / kDigits, columns);
+  }
+  void operator()(const SumBlock& block) const {
     const int64_t row = block.row / kDigits, rows = block.rows / kDigits, first = row * out.rowStride + block.column * out.columnStride;
     alignas(64) float values[kMaxSums / kDigits];
     const bool plain = out.dtype == DType::float32 && out.columnStride == 1;
@@ -72,7 +75,7 @@ Status gemmByDigits(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8
   widen(convert, weightScale.data, weightScale.dtype, 0, weightScale.stride, n, columnScale);
   if (out.bias) widen(convert, out.bias, out.biasDtype, 0, out.biasStride, n, bias);
   const DigitFinish finish{*kernel.digits, out, rowScale, columnScale, out.bias ? bias : nullptr};
-  return runInt8({kernel, kDigits * m, n, k, weight}, PackedDigits(rows, k), [&](const SumBlock& block) { finish.store(block); });
+  return runInt8({kernel, kDigits * m, n, k, weight}, PackedDigits(rows, k), finish);
 }
 
 }  // namespace quanto::cpu

@@ -7,20 +7,44 @@
 #include "int8_source.h"
 
 namespace quanto::cpu {
+namespace {
+
+struct PlainSums {
+  int32_t* out;
+  int64_t rowStride, columnStride;
+
+  void prefetch(int64_t row, int64_t column, int64_t rows, int64_t columns) const {
+    if (columnStride == 1) prefetchOutput(out, sizeof(int32_t), rowStride, row, column, rows, columns);
+  }
+  void operator()(const SumBlock& block) const {
+    for (int64_t i = 0; i < block.rows; ++i) {
+      int32_t* to = out + (block.row + i) * rowStride + block.column * columnStride;
+      const int32_t* sums = block.sums + i * block.stride;
+      if (columnStride == 1) {
+        std::memcpy(to, sums, block.columns * sizeof(int32_t));
+      } else {
+        for (int64_t j = 0; j < block.columns; ++j) to[j * columnStride] = sums[j];
+      }
+    }
+  }
+};
+
+struct ScaledSums {
+  const Int8Finish& finish;
+  const FloatOutput& out;
+
+  void prefetch(int64_t row, int64_t column, int64_t rows, int64_t columns) const {
+    if (out.columnStride == 1) prefetchOutput(out.data, sizeOf(out.dtype), out.rowStride, row, column, rows, columns);
+  }
+  void operator()(const SumBlock& block) const { finish.store(block); }
+};
+
+}  // namespace
+
 Status gemmInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, int64_t aColumnStride, const Int8Weight& weight,
                 int32_t* out, int64_t outRowStride, int64_t outColumnStride, const Int8Kernel& kernel) {
   const Int8Source source{a, DType::int8, aRowStride, aColumnStride, {}};
-  return runInt8(Int8Product{kernel, m, n, k, weight}, Int8Rows(kernel, source, k, nullptr), [&](const SumBlock& block) {
-    for (int64_t i = 0; i < block.rows; ++i) {
-      int32_t* to = out + (block.row + i) * outRowStride + block.column * outColumnStride;
-      const int32_t* sums = block.sums + i * block.stride;
-      if (outColumnStride == 1) {
-        std::memcpy(to, sums, block.columns * sizeof(int32_t));
-      } else {
-        for (int64_t j = 0; j < block.columns; ++j) to[j * outColumnStride] = sums[j];
-      }
-    }
-  });
+  return runInt8(Int8Product{kernel, m, n, k, weight}, Int8Rows(kernel, source, k, nullptr), PlainSums{out, outRowStride, outColumnStride});
 }
 
 Status gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const Int8Source& a, const Int8Weight& weight, const Scales& weightScale,
@@ -38,8 +62,7 @@ Status gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const Int8Source& a, cons
   widen(convert, weightScale.data, weightScale.dtype, 0, weightScale.stride, n, columnScale);
   if (bias) widen(convert, real.bias, real.biasDtype, 0, real.biasStride, n, bias);
   const Int8Finish finish(kernel, out, rowScale, columnScale, bias);
-  return runInt8(Int8Product{kernel, m, n, k, weight}, Int8Rows(kernel, a, k, rowScale),
-                 [&](const SumBlock& block) { finish.store(block); });
+  return runInt8(Int8Product{kernel, m, n, k, weight}, Int8Rows(kernel, a, k, rowScale), ScaledSums{finish, real});
 }
 
 }  // namespace quanto::cpu

@@ -41,6 +41,15 @@ inline void step(const char* a, int64_t aStride, const int8_t* first, const int8
   }
 }
 
+// One step's weights, into the second-level cache.
+template <bool bothPanels>
+inline void fetch(const int8_t* panels, int64_t panelStride) {
+  for (int64_t at = 0; at < kTileBytes; at += kTileRowBytes) {
+    __builtin_prefetch(panels + at, 0, 2);
+    if constexpr (bothPanels) __builtin_prefetch(panels + panelStride + at, 0, 2);
+  }
+}
+
 template <bool bothRows, bool bothPanels>
 void tileOf(const Int8Tile& tile) {
   const int64_t stride = tile.cStride * static_cast<int64_t>(sizeof(int32_t));
@@ -60,7 +69,9 @@ void tileOf(const Int8Tile& tile) {
   const int8_t* first = tile.panels + kPanelHeaderBytes;
   const int8_t* second = first + (bothPanels ? tile.panelStride : 0);
   const int64_t whole = tile.groups / kTileRows, rest = tile.groups % kTileRows * kGroupBytes;
+  const int8_t* ahead = tile.ahead ? tile.ahead + kPanelHeaderBytes : nullptr;
   for (int64_t i = 0; i < whole; ++i) {
+    if (ahead) fetch<bothPanels>(ahead + i * kTileBytes, tile.panelStride);
     step<bothRows, bothPanels>(a, tile.aStride, first, second);
     a += kTileRowBytes;
     first += kTileBytes;

@@ -42,7 +42,7 @@ struct Int8Tiles {
   int64_t size(int64_t tile) const { return begin(tile + 1) - begin(tile); }
 };
 
-// Tiles of rows [0, rows) by all columns of packed panels; `store` takes finished sums.
+// Tiles of rows [0, rows) by all columns of packed panels; `store` is as runInt8 has it.
 template <class Store>
 void multiplyInt8(const Int8Product& product, int64_t rows, const char* packedRows, int64_t rowStride, const int8_t* weight,
                   int64_t columns, const Store& store) {
@@ -67,15 +67,19 @@ void multiplyInt8(const Int8Product& product, int64_t rows, const char* packedRo
       const int64_t column = firstPanel * kPanelColumns, width = pairs.count * kPanelColumns;
       for (int64_t tile = down.begin(d); tile < down.begin(d + 1); ++tile) {
         const int64_t row = tiles.begin(tile), height = tiles.size(tile);
+        store.prefetch(row, column, height, std::min(width, columns - column));
         // The rows of a block stay in the first-level cache while the panels stream past them.
         for (int64_t block = 0; block < along.tiles(); ++block) {
           const int64_t first = along.begin(block);
           const char* left = packedRows + row * rowStride + first * kGroup * kernel.elementBytes;
           for (int64_t pair = 0; pair < pairs.pieces; ++pair) {
             const int64_t panel = pairs.begin(pair);
+            const int8_t* right = weight + (firstPanel + panel) * weightBytes + first * kGroupBytes;
+            // The first tile of a unit meets its panels for the first time.
+            const bool fetches = kernel.groupBlock && tile == down.begin(d) && pair + 1 < pairs.pieces;
             kernel.tile(static_cast<int>(height), static_cast<int>(pairs.size(pair)),
-                        {along.size(block), left, rowStride, weight + (firstPanel + panel) * weightBytes + first * kGroupBytes, weightBytes,
-                         sums + panel * kPanelColumns, width, block > 0});
+                        {along.size(block), left, rowStride, right, weightBytes, sums + panel * kPanelColumns, width, block > 0,
+                         fetches ? right + kernel.panels * weightBytes : nullptr});
           }
         }
         store(SumBlock{row, column, height, std::min(width, columns - column), sums, width});
@@ -85,8 +89,35 @@ void multiplyInt8(const Int8Product& product, int64_t rows, const char* packedRo
   });
 }
 
-// `Source` has stride(), the bytes from one packed row to the next; kTogether, the rows that it packs at a time, a divisor of every
-// kernel's rowsRead that it meets; and pack(index, out), safe to call for several at once.
+// The sums of a block of the product.
+template <class Store>
+struct ShiftedStore {
+  const Store& store;
+  int64_t firstRow, firstColumn;
+
+  void prefetch(int64_t row, int64_t column, int64_t rows, int64_t columns) const {
+    store.prefetch(firstRow + row, firstColumn + column, rows, columns);
+  }
+  void operator()(SumBlock block) const {
+    block.row += firstRow;
+    block.column += firstColumn;
+    store(block);
+  }
+};
+
+// Fetches rows of an output that will be written while their sums are computed: what is far apart comes late otherwise.
+inline void prefetchOutput(const void* data, int64_t elementBytes, int64_t rowStride, int64_t row, int64_t column, int64_t rows,
+                           int64_t columns) {
+  constexpr int64_t kLine = 64;
+  const char* first = static_cast<const char*>(data) + (row * rowStride + column) * elementBytes;
+  for (int64_t i = 0; i < rows; ++i, first += rowStride * elementBytes) {
+    for (int64_t at = 0; at < columns * elementBytes; at += kLine) __builtin_prefetch(first + at, 1);
+  }
+}
+
+// `Store` takes finished sums, and is told of their place before they are computed. `Source` has stride(), the bytes from one packed row to
+// the next; kTogether, the rows that it packs at a time, a divisor of every kernel's rowsRead that it meets; and pack(index, out), safe to
+// call for several at once.
 template <class Source, class Store>
 Status runInt8(const Int8Product& product, const Source& source, const Store& store) {
   const int64_t m = product.m, n = product.n, k = product.k;
@@ -121,11 +152,7 @@ Status runInt8(const Int8Product& product, const Source& source, const Store& st
         packInt8(columns, k, rowMajor.data + firstColumn * rowMajor.rowStride, rowMajor.rowStride, rowMajor.columnStride, packedWeight);
         weight = packedWeight;
       }
-      multiplyInt8(product, rows, packedRows, rowStride, weight, columns, [&](SumBlock block) {
-        block.row += firstRow;
-        block.column += firstColumn;
-        store(block);
-      });
+      multiplyInt8(product, rows, packedRows, rowStride, weight, columns, ShiftedStore<Store>{store, firstRow, firstColumn});
     }
   }
   return Status::ok;

@@ -59,7 +59,9 @@ struct Int8Tile {
   int64_t panelStride;  // bytes from one panel of 16 columns to the next
   int32_t* c;           // [rows][16 * panels], row-major
   int64_t cStride;
-  bool accumulate;  // c + sums instead of sums; only of kernels with a `groupBlock`
+  // Only of kernels with a `groupBlock`.
+  bool accumulate;      // c + sums instead of sums
+  const int8_t* ahead;  // null, or panels of as many groups that will be wanted next: fetched into the second-level cache meanwhile
 };
 
 // The finish of a tile: out = float32(sums) * (rowScale * columnScale) + bias, each step rounded.
