@@ -20,6 +20,8 @@ namespace {
 
 // More pieces than threads, so that a thread which wakes late or is preempted holds up only a small piece.
 constexpr int kPiecesPerThread = 4;
+// Ranges of pieces at most; threads past them only take what others leave.
+constexpr int kRanges = 64;
 constexpr int kMaxThreads = 1024;
 // Callers beyond this many at once run inline.
 constexpr int kSlots = 16;
@@ -31,12 +33,30 @@ constexpr std::chrono::microseconds kWorkerSpin{1000}, kCallerSpin{50};
 constexpr uint32_t kTaken = 1u << 31;  // belongs to a caller
 constexpr uint32_t kOpen = 1u << 30;   // workers may enter
 
+// Pieces not yet handed out: the first one in the upper half, the one past the last in the lower.
+struct alignas(64) PieceRange {
+  std::atomic<uint64_t> bounds;
+
+  void set(uint32_t begin, uint32_t end) { bounds.store(uint64_t{begin} << 32 | end, std::memory_order_relaxed); }
+  // The first piece or the last one; -1 when none is left.
+  int64_t take(bool first) {
+    uint64_t current = bounds.load(std::memory_order_relaxed);
+    for (;;) {
+      const auto begin = static_cast<uint32_t>(current >> 32), end = static_cast<uint32_t>(current);
+      if (begin >= end) return -1;
+      const uint64_t left = first ? uint64_t{begin + 1} << 32 | end : uint64_t{begin} << 32 | (end - 1);
+      if (bounds.compare_exchange_weak(current, left, std::memory_order_relaxed)) return first ? begin : end - 1;
+    }
+  }
+};
+
 struct alignas(64) Slot {
   std::atomic<uint32_t> state;
   void (*body)(void* context, int64_t begin, int64_t end);
   void* context;
   int64_t count, pieceSize;
-  alignas(64) std::atomic<int64_t> next;  // first index not yet handed out
+  int rangeCount;
+  PieceRange ranges[kRanges];
 };
 
 struct Pool {
@@ -79,24 +99,28 @@ void announce() {
   if (pool.sleepers.load() > 0) pool.epoch.notify_all();
 }
 
-void runPieces(Slot& slot) {
+// Each thread has a range of its own, the same from call to call: what it reads and writes stays in its core's caches. It takes the last
+// pieces of other ranges when its own is done.
+void runPieces(Slot& slot, int self) {
   insideParallelFor = true;
-  for (;;) {
-    const int64_t begin = slot.next.fetch_add(slot.pieceSize, std::memory_order_relaxed);
-    if (begin >= slot.count) break;
-    slot.body(slot.context, begin, std::min(begin + slot.pieceSize, slot.count));
+  for (int i = 0; i < slot.rangeCount; ++i) {
+    PieceRange& range = slot.ranges[(self + i) % slot.rangeCount];
+    for (int64_t piece; (piece = range.take(i == 0)) >= 0;) {
+      const int64_t begin = piece * slot.pieceSize;
+      slot.body(slot.context, begin, std::min(begin + slot.pieceSize, slot.count));
+    }
   }
   insideParallelFor = false;
   // Nothing is left to hand out: keep others from entering in vain.
   slot.state.fetch_and(~kOpen, std::memory_order_relaxed);
 }
 
-void help(Slot& slot) {
+void help(Slot& slot, int self) {
   uint32_t state = slot.state.load(std::memory_order_relaxed);
   do {
     if (!(state & kOpen)) return;
   } while (!slot.state.compare_exchange_weak(state, state + 1, std::memory_order_acquire, std::memory_order_relaxed));
-  runPieces(slot);
+  runPieces(slot, self);
   if (slot.state.fetch_sub(1, std::memory_order_release) == kTaken + 1) slot.state.notify_all();
 }
 
@@ -105,7 +129,7 @@ void runWorker(int index) {
     const uint32_t epoch = pool.epoch.load();
     const bool wanted = index + 1 < pool.threads.load(std::memory_order_relaxed);
     if (wanted) {
-      for (Slot& slot : pool.slots) help(slot);
+      for (Slot& slot : pool.slots) help(slot, index + 1);
     }
     const auto moved = [epoch] { return pool.epoch.load(std::memory_order_relaxed) != epoch; };
     if (wanted && spinUntil(kWorkerSpin, moved)) continue;
@@ -194,10 +218,13 @@ void parallelForRaw(int64_t count, int64_t grain, void (*body)(void* context, in
   slot->context = context;
   slot->count = count;
   slot->pieceSize = (count + pieces - 1) / pieces;
-  slot->next.store(0, std::memory_order_relaxed);
+  const int64_t used = (count + slot->pieceSize - 1) / slot->pieceSize;
+  slot->rangeCount = static_cast<int>(std::min<int64_t>({used, threads, kRanges}));
+  for (int i = 0; i < slot->rangeCount; ++i)
+    slot->ranges[i].set(static_cast<uint32_t>(used * i / slot->rangeCount), static_cast<uint32_t>(used * (i + 1) / slot->rangeCount));
   slot->state.store(kTaken | kOpen, std::memory_order_release);
   announce();
-  runPieces(*slot);
+  runPieces(*slot, 0);
   waitForHelpers(*slot);
   slot->state.store(0, std::memory_order_release);
 }

@@ -37,9 +37,6 @@ struct DigitFinish {
   const FloatOutput& out;
   const float *rowScale, *columnScale, *bias;
 
-  void prefetch(int64_t row, int64_t column, int64_t rows, int64_t columns) const {
-    if (out.columnStride == 1) prefetchOutput(out.data, sizeOf(out.dtype), out.rowStride, row / kDigits, column, rows / kDigits, columns);
-  }
   void operator()(const SumBlock& block) const {
     const int64_t row = block.row / kDigits, rows = block.rows / kDigits, first = row * out.rowStride + block.column * out.columnStride;
     alignas(64) float values[kMaxSums / kDigits];

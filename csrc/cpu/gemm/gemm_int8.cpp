@@ -13,9 +13,6 @@ struct PlainSums {
   int32_t* out;
   int64_t rowStride, columnStride;
 
-  void prefetch(int64_t row, int64_t column, int64_t rows, int64_t columns) const {
-    if (columnStride == 1) prefetchOutput(out, sizeof(int32_t), rowStride, row, column, rows, columns);
-  }
   void operator()(const SumBlock& block) const {
     for (int64_t i = 0; i < block.rows; ++i) {
       int32_t* to = out + (block.row + i) * rowStride + block.column * columnStride;
@@ -27,16 +24,6 @@ struct PlainSums {
       }
     }
   }
-};
-
-struct ScaledSums {
-  const Int8Finish& finish;
-  const FloatOutput& out;
-
-  void prefetch(int64_t row, int64_t column, int64_t rows, int64_t columns) const {
-    if (out.columnStride == 1) prefetchOutput(out.data, sizeOf(out.dtype), out.rowStride, row, column, rows, columns);
-  }
-  void operator()(const SumBlock& block) const { finish.store(block); }
 };
 
 }  // namespace
@@ -62,7 +49,8 @@ Status gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const Int8Source& a, cons
   widen(convert, weightScale.data, weightScale.dtype, 0, weightScale.stride, n, columnScale);
   if (bias) widen(convert, real.bias, real.biasDtype, 0, real.biasStride, n, bias);
   const Int8Finish finish(kernel, out, rowScale, columnScale, bias);
-  return runInt8(Int8Product{kernel, m, n, k, weight}, Int8Rows(kernel, a, k, rowScale), ScaledSums{finish, real});
+  return runInt8(Int8Product{kernel, m, n, k, weight}, Int8Rows(kernel, a, k, rowScale),
+                 [&](const SumBlock& block) { finish.store(block); });
 }
 
 }  // namespace quanto::cpu

@@ -67,7 +67,6 @@ void multiplyInt8(const Int8Product& product, int64_t rows, const char* packedRo
       const int64_t column = firstPanel * kPanelColumns, width = pairs.count * kPanelColumns;
       for (int64_t tile = down.begin(d); tile < down.begin(d + 1); ++tile) {
         const int64_t row = tiles.begin(tile), height = tiles.size(tile);
-        store.prefetch(row, column, height, std::min(width, columns - column));
         // The rows of a block stay in the first-level cache while the panels stream past them.
         for (int64_t block = 0; block < along.tiles(); ++block) {
           const int64_t first = along.begin(block);
@@ -89,35 +88,9 @@ void multiplyInt8(const Int8Product& product, int64_t rows, const char* packedRo
   });
 }
 
-// The sums of a block of the product.
-template <class Store>
-struct ShiftedStore {
-  const Store& store;
-  int64_t firstRow, firstColumn;
-
-  void prefetch(int64_t row, int64_t column, int64_t rows, int64_t columns) const {
-    store.prefetch(firstRow + row, firstColumn + column, rows, columns);
-  }
-  void operator()(SumBlock block) const {
-    block.row += firstRow;
-    block.column += firstColumn;
-    store(block);
-  }
-};
-
-// Fetches rows of an output that will be written while their sums are computed: what is far apart comes late otherwise.
-inline void prefetchOutput(const void* data, int64_t elementBytes, int64_t rowStride, int64_t row, int64_t column, int64_t rows,
-                           int64_t columns) {
-  constexpr int64_t kLine = 64;
-  const char* first = static_cast<const char*>(data) + (row * rowStride + column) * elementBytes;
-  for (int64_t i = 0; i < rows; ++i, first += rowStride * elementBytes) {
-    for (int64_t at = 0; at < columns * elementBytes; at += kLine) __builtin_prefetch(first + at, 1);
-  }
-}
-
-// `Store` takes finished sums, and is told of their place before they are computed. `Source` has stride(), the bytes from one packed row to
-// the next; kTogether, the rows that it packs at a time, a divisor of every kernel's rowsRead that it meets; and pack(index, out), safe to
-// call for several at once.
+// `Store` takes finished sums. `Source` has stride(), the
+// bytes from one packed row to the next; kTogether, the rows that it packs at a time, a divisor of every kernel's rowsRead that it meets;
+// and pack(index, out), safe to call for several at once.
 template <class Source, class Store>
 Status runInt8(const Int8Product& product, const Source& source, const Store& store) {
   const int64_t m = product.m, n = product.n, k = product.k;
@@ -152,7 +125,11 @@ Status runInt8(const Int8Product& product, const Source& source, const Store& st
         packInt8(columns, k, rowMajor.data + firstColumn * rowMajor.rowStride, rowMajor.rowStride, rowMajor.columnStride, packedWeight);
         weight = packedWeight;
       }
-      multiplyInt8(product, rows, packedRows, rowStride, weight, columns, ShiftedStore<Store>{store, firstRow, firstColumn});
+      multiplyInt8(product, rows, packedRows, rowStride, weight, columns, [&](SumBlock block) {
+        block.row += firstRow;
+        block.column += firstColumn;
+        store(block);
+      });
     }
   }
   return Status::ok;
