@@ -221,6 +221,7 @@ const FloatKernel kFloatAvx2 = {
     .rows = kRows,
     .columns = kColumns,
     .skinny = kSkinny,
+    .dotsAll = false,
     .tile = runTile,
     .dot = dot,
     .stream = stream,

@@ -213,6 +213,7 @@ const FloatKernel kFloatNeon = {
     .rows = kRows,
     .columns = kColumns,
     .skinny = kSkinny,
+    .dotsAll = false,
     .tile = runTile,
     .dot = dot,
     .stream = stream,

@@ -116,6 +116,7 @@ const FloatKernel kFloatRef = {
     .rows = kRows,
     .columns = kColumns,
     .skinny = kSkinny,
+    .dotsAll = false,
     .tile = runTile,
     .dot = dot,
     .stream = stream,

@@ -5,6 +5,7 @@
 #include "convert.h"
 #include "float_product.h"
 #include "pack_int8.h"
+#include "workspace.h"
 
 namespace quanto::cpu {
 namespace {
@@ -12,6 +13,9 @@ namespace {
 constexpr int64_t kStreamRows = 8;
 // Vectors of the large operand that one step takes, and how many values of each are widened at a time.
 constexpr int64_t kVectors = 16, kStrip = 256;
+// Values along K whose columns stay in the first-level cache, and rows that stay in the second-level cache, while others pass.
+constexpr int64_t kDotBlock = 1024, kDotRows = 192;
+static_assert(kDotRows >= kMaxSkinny);
 constexpr int64_t kStreamColumns = 256;
 // Multiply-adds that repay handing a piece to another thread.
 constexpr int64_t kGrain = 1 << 16;
@@ -56,15 +60,17 @@ struct DotStep {
   Vectors large;
 
   void operator()(int64_t first, int64_t count, float* sums) const {
-    const int64_t k = product.k;
-    if (isPlain(large)) {
-      multiply(count, k, small, static_cast<const float*>(large.data) + first * large.stride, large.stride, sums, false);
-      return;
-    }
+    const bool plain = isPlain(large);
+    const int64_t block = plain ? kDotBlock : kStrip;
     float strips[kVectors * kStrip];
-    // With K = 0 one empty strip still clears the sums.
-    for (int64_t begin = 0; begin == 0 || begin < k; begin += kStrip) {
-      const int64_t length = std::min(kStrip, k - begin);
+    // With K = 0 one empty block still clears the sums.
+    for (int64_t begin = 0; begin == 0 || begin < product.k; begin += block) {
+      const int64_t length = std::min(block, product.k - begin);
+      if (plain) {
+        multiply(count, length, small + begin, static_cast<const float*>(large.data) + first * large.stride + begin, large.stride, sums,
+                 begin > 0);
+        continue;
+      }
       for (int64_t i = 0; i < count; ++i) {
         const int64_t offset = (first + i) * large.stride + begin * large.kStride;
         widen(product.kernel, large.data, large.dtype, offset, large.kStride, length, strips + i * kStrip);
@@ -91,15 +97,18 @@ Status runDot(const FloatProduct& product, bool smallIsA) {
   const int64_t smallCount = smallIsA ? m : n, largeCount = smallIsA ? n : m;
   const float* small = plainVectors(product.kernel, smallIsA ? a : b, smallCount, product.k, &stride);
   if (!small) return Status::outOfMemory;
-  const DotStep step{product, smallIsA, small, stride, smallCount, smallIsA ? b : a};
+  // The small operand may be large where it lies as it is wanted: a block of it at a time.
+  const Pieces blocks(smallCount, kDotRows);
   const int64_t steps = (largeCount + kVectors - 1) / kVectors;
-  parallelFor(steps, grainOf(kVectors * smallCount * product.k), [&](int64_t begin, int64_t end) {
-    float sums[kMaxSkinny * kVectors] = {};
+  parallelFor(blocks.pieces * steps, grainOf(kVectors * blocks.largest() * product.k), [&](int64_t begin, int64_t end) {
+    alignas(64) float sums[kDotRows * kVectors] = {};
     for (int64_t index = begin; index < end; ++index) {
-      const int64_t first = index * kVectors, count = std::min(kVectors, largeCount - first);
+      const int64_t block = index / steps, row = blocks.begin(block), rows = blocks.size(block);
+      const int64_t first = index % steps * kVectors, count = std::min(kVectors, largeCount - first);
+      const DotStep step{product, smallIsA, small + row * stride, stride, rows, smallIsA ? b : a};
       step(first, count, sums);
-      for (int64_t i = 0; i < (smallIsA ? m : count); ++i) {
-        if (smallIsA) finishRow(product, i, first, count, sums + i * kVectors);
+      for (int64_t i = 0; i < (smallIsA ? rows : count); ++i) {
+        if (smallIsA) finishRow(product, row + i, first, count, sums + i * kVectors);
         else finishRow(product, first + i, 0, n, sums + i * kMaxSkinny);
       }
     }
@@ -148,7 +157,10 @@ Path pathOf(const FloatProduct& product) {
   const int64_t skinny = product.kernel.skinny;
   if (product.tiles) return Path::none;
   if (product.packedWeight) return product.m <= skinny ? Path::streamInt8 : Path::none;
-  if (product.m <= skinny && b.rowStride == 1) return Path::dotSmallA;
+  // Beyond one block of rows and one of K packing wins again.
+  const bool few = product.m <= kDotRows || product.k <= kDotBlock;
+  const bool plain = few && product.kernel.dotsAll && isPlain(rowsOf(a)) && isPlain(columnsOf(b));
+  if (b.rowStride == 1 && (product.m <= skinny || plain)) return Path::dotSmallA;
   if (product.m <= kStreamRows && b.columnStride == 1 && b.dtype == DType::float32) return Path::stream;
   if (product.n <= skinny && a.columnStride == 1) return Path::dotSmallB;
   return Path::none;

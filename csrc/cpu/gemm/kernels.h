@@ -26,6 +26,8 @@ struct FloatKernel {
 
   // The largest m or n for which dot and streamInt8 are faster than packing and tiles; at most kMaxSkinny.
   int skinny;
+  // Whether dot is faster for larger m too where the rows of both operands lie in float32 along K.
+  bool dotsAll;
 
   // 1 <= rows <= this->rows.
   void (*tile)(int rows, const FloatTile& tile);
