@@ -55,7 +55,8 @@ export function prepareOp({ op, shape }: Workload): Prepared {
     run: async () => {
       using result = noGrad(() => run(operands));
       using part = result instanceof QTensor ? result.codes : result.share();
-      using first = part.flatten().slice(0, 0, 1);
+      using flat = part.flatten();
+      using first = flat.slice(0, 0, 1);
       await first.data();
     },
     dispose: () => Object.values(operands).forEach((operand: Tensor) => operand.dispose()),

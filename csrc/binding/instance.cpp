@@ -166,7 +166,10 @@ void Instance::collectGarbage() {
 }
 
 void Instance::relieve() {
-  if (std::abs(heldBytes() - declared_) >= kDeclareStep) declareMemory();
+  // V8 starts to mark when it hears of growth, on threads that the kernels want. What was disposed and comes again is no growth, so V8
+  // hears of less after a collection, or when it is much less.
+  const int64_t grown = heldBytes() - declared_;
+  if (grown >= kDeclareStep || -grown >= kSweepFloor) declareMemory();
   if (heldBytes() > threshold_ || issuedSinceSweep_ >= kSweepHandles) {
     sweep();
     const int64_t enough = threshold_ - threshold_ / 4;

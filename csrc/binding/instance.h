@@ -65,7 +65,7 @@ struct Instance {
   static constexpr int64_t kSweepFloor = int64_t{256} << 20;
   static constexpr int64_t kSweepHandles = 50000;
   static constexpr int64_t kHandleBytes = 200;
-  static constexpr int64_t kDeclareStep = int64_t{1} << 20;
+  static constexpr int64_t kDeclareStep = int64_t{16} << 20;
 
   std::vector<std::unique_ptr<Handle>> handles_;
   int64_t liveTensors_ = 0, liveBytes_ = 0, issuedSinceSweep_ = 0;
