@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 
 #include "../scratch.h"
 #include "convert.h"
@@ -39,13 +40,24 @@ Status run(FloatProduct product, const Scales* scales) {
 }  // namespace
 
 void finishRow(const FloatProduct& product, int64_t i, int64_t j, int64_t count, float* sums) {
-  if (product.scale) {
-    for (int64_t l = 0; l < count; ++l) sums[l] *= product.scale[j + l];
-  }
-  if (product.bias) {
-    for (int64_t l = 0; l < count; ++l) sums[l] += product.bias[j + l];
-  }
   const FloatOutput& out = product.out;
+  const bool plain = out.dtype == DType::float32 && out.columnStride == 1;
+  const float *scale = product.scale ? product.scale + j : nullptr, *bias = product.bias ? product.bias + j : nullptr;
+  if (scale) {
+    for (int64_t l = 0; l < count; ++l) sums[l] *= scale[l];
+  }
+  if (plain) {
+    float* __restrict to = static_cast<float*>(out.data) + i * out.rowStride + j;
+    if (bias) {
+      for (int64_t l = 0; l < count; ++l) to[l] = sums[l] + bias[l];
+    } else {
+      std::memcpy(to, sums, count * sizeof(float));
+    }
+    return;
+  }
+  if (bias) {
+    for (int64_t l = 0; l < count; ++l) sums[l] += bias[l];
+  }
   narrow(product.kernel, sums, count, out.data, out.dtype, i * out.rowStride + j * out.columnStride, out.columnStride);
 }
 
