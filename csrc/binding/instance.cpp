@@ -52,10 +52,11 @@ Instance::Instance(napi_env env) : environment(synchronousByEnvironment()), env(
 
 Instance* Instance::open(napi_env env) {
   std::unique_ptr<Instance> instance(new Instance(env));
-  napi_value name, global, bufferClass;
+  napi_value name, global, bufferClass, makeBuffer;
   check(napi_get_global(env, &global), "reading the global object");
-  check(napi_get_named_property(env, global, "ArrayBuffer", &bufferClass), "reading ArrayBuffer");
-  check(napi_create_reference(env, bufferClass, 1, &instance->bufferClass_), "keeping ArrayBuffer");
+  check(napi_get_named_property(env, global, "Buffer", &bufferClass), "reading Buffer");
+  check(napi_get_named_property(env, bufferClass, "allocUnsafeSlow", &makeBuffer), "reading Buffer.allocUnsafeSlow");
+  check(napi_create_reference(env, makeBuffer, 1, &instance->makeBuffer_), "keeping Buffer.allocUnsafeSlow");
   check(napi_create_string_utf8(env, "quanto", NAPI_AUTO_LENGTH, &name), "naming");
   const auto settleCall = [](napi_env env, napi_value, void*, void* data) {
     auto* read = static_cast<Read*>(data);
@@ -202,19 +203,20 @@ void Instance::watchGc() {
   napi_create_external(env, gcWatch_, collected, nullptr, &unreachable);
 }
 
-// By the constructor, because Node-API's own call ends the process when there is no memory for the buffer.
+// By Node's own function: the buffer is of this size exactly and not cleared first, and Node-API's call would end the process when there is
+// no memory for it.
 napi_value Instance::makeBuffer(const Tensor& tensor, void** data) {
-  napi_value bufferClass, size, buffer;
-  size_t length;
-  check(napi_get_reference_value(env, bufferClass_, &bufferClass), "reading ArrayBuffer");
+  napi_value function, receiver, size, view, buffer;
+  check(napi_get_reference_value(env, makeBuffer_, &function), "reading Buffer.allocUnsafeSlow");
+  check(napi_get_undefined(env, &receiver), "reading undefined");
   check(napi_create_double(env, static_cast<double>(tensor.bytes()), &size), "making a number");
-  if (napi_new_instance(env, bufferClass, 1, &size, &buffer) != napi_ok) {
+  if (napi_call_function(env, receiver, function, 1, &size, &view) != napi_ok) {
     napi_value ignored;
     napi_get_and_clear_last_exception(env, &ignored);
     fail(ErrorCode::OUT_OF_MEMORY, "[data] there is no memory for the ", tensor.bytes(), " bytes of a tensor of shape ",
          tensor.shape().str(), "; read it in slices");
   }
-  check(napi_get_arraybuffer_info(env, buffer, data, &length), "reading an ArrayBuffer");
+  check(napi_get_typedarray_info(env, view, nullptr, nullptr, data, &buffer, nullptr), "reading a Buffer");
   return buffer;
 }
 

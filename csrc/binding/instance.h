@@ -74,7 +74,7 @@ struct Instance {
   GcWatch* gcWatch_ = nullptr;
   napi_threadsafe_function settled_ = nullptr;
   int64_t pendingReads_ = 0;
-  napi_ref errorClass_ = nullptr, bufferClass_ = nullptr;
+  napi_ref errorClass_ = nullptr, makeBuffer_ = nullptr;
 };
 
 }  // namespace quanto::binding

@@ -158,7 +158,7 @@ Path pathOf(const FloatProduct& product) {
   if (product.tiles) return Path::none;
   if (product.packedWeight) return product.m <= skinny ? Path::streamInt8 : Path::none;
   // Beyond one block of rows and one of K packing wins again.
-  const bool few = product.m <= kDotRows || product.k <= kDotBlock;
+  const bool few = product.m <= kDotRows || product.k <= 3 * kDotBlock / 2;
   const bool plain = few && product.kernel.dotsAll && isPlain(rowsOf(a)) && isPlain(columnsOf(b));
   if (b.rowStride == 1 && (product.m <= skinny || plain)) return Path::dotSmallA;
   if (product.m <= kStreamRows && b.columnStride == 1 && b.dtype == DType::float32) return Path::stream;
