@@ -72,7 +72,7 @@ function machineSection(results: readonly BenchmarkResult[]): string {
     .filter(([name]) => name !== 'quanto' && name !== 'node')
     .map(([name, version]) => `${name} ${version}`);
   return [
-    `${machine.cpu}, ${machine.threads} threads, Node ${machine.node.slice(1)}, kernels ${machine.kernels}; measured peaks in GOP/s: ${peaks.join(', ')}. Rivals: ${rivals.join(', ')}.`,
+    `${machine.cpu}, ${machine.threads} threads, Node ${machine.node.slice(1)}, kernels ${machine.kernels}; measured peaks in GOP/s: ${peaks.join(', ')}.${rivals.length > 0 ? ` Rivals: ${rivals.join(', ')}.` : ''}`,
     ...results.map(section),
   ].join('\n\n');
 }

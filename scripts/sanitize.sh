@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the tests on an addon built with a sanitizer: npm run sanitize -- address|thread [--cuda | --short] [jest's arguments]
 # `address` is AddressSanitizer with UndefinedBehaviorSanitizer, `thread` is ThreadSanitizer; both need g++ and its runtimes.
-# --short runs the tests of the core alone, and leaves out the matrix product's own test, which takes minutes.
+# --short runs the tests of the core alone, and leaves out programs that take minutes: the matrix product's own test and, of threads, those
+# whose many cases differ in arithmetic only.
 # --cuda runs the CUDA kernels' own tests under the emulator, programs without Node: a data race between the threads of a block is reported.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,8 +10,8 @@ cd "$(dirname "$0")/.."
 sanitizer=${1:-}
 shift || true
 case $sanitizer in
-  address) library=libasan.so flags=address,undefined ;;
-  thread) library=libtsan.so flags=thread ;;
+  address) library=libasan.so flags=address,undefined long='gemm_test' ;;
+  thread) library=libtsan.so flags=thread long='(gemm|weight_bits|amx|row_loops|kernels_attention)_test' ;;
   *) echo "usage: npm run sanitize -- address|thread [--cuda | --short]" >&2; exit 2 ;;
 esac
 
@@ -30,7 +31,7 @@ fi
 tests=()
 if [[ ${1:-} == --short ]]; then
   shift
-  tests=('test/native/' --testNamePattern '^(?!gemm_test)')
+  tests=('test/native/' --testNamePattern "^(?!$long)")
 fi
 
 out=build/sanitize-$sanitizer
