@@ -48,8 +48,8 @@ void multiplyInt8(const Int8Product& product, int64_t rows, const char* packedRo
                   int64_t columns, const Store& store) {
   const Int8Kernel& kernel = product.kernel;
   const int64_t groups = groupsOf(product.k), weightBytes = panelBytes(product.k);
-  const Int8Tiles tiles(rows, kernel.rowsRead, kernel.rows),
-      along(groups, kBlockStep, kernel.groupBlock ? kernel.groupBlock : roundUp(groups, kBlockStep));
+  const Int8Tiles tiles(rows, kernel.rowsRead, kernel.rows);
+  const Int8Tiles along(groups, kBlockStep, kernel.groupBlock ? kernel.groupBlock : roundUp(groups, kBlockStep));
   // A unit is as wide and as high as gives every thread several. Its panels stay in the second-level cache for all of its rows, so height
   // is given up first.
   const int64_t panels = panelsOf(columns), units = kUnitsPerThread * threadCount(), groupsAcross = Pieces(panels, kMaxUnitPanels).pieces;
@@ -88,9 +88,8 @@ void multiplyInt8(const Int8Product& product, int64_t rows, const char* packedRo
   });
 }
 
-// `Store` takes finished sums. `Source` has stride(), the
-// bytes from one packed row to the next; kTogether, the rows that it packs at a time, a divisor of every kernel's rowsRead that it meets;
-// and pack(index, out), safe to call for several at once.
+// `Store` takes finished sums. `Source` has stride(), the bytes from one packed row to the next; kTogether, the rows that it packs at a
+// time, a divisor of every kernel's rowsRead that it meets; and pack(index, out), safe to call for several at once.
 template <class Source, class Store>
 Status runInt8(const Int8Product& product, const Source& source, const Store& store) {
   const int64_t m = product.m, n = product.n, k = product.k;
