@@ -2,7 +2,7 @@
 # Runs the tests on an addon built with a sanitizer: npm run sanitize -- address|thread [--cuda | --short] [jest's arguments]
 # `address` is AddressSanitizer with UndefinedBehaviorSanitizer, `thread` is ThreadSanitizer; both need g++ and its runtimes.
 # --short runs the tests of the core alone, and leaves out programs that take minutes: the matrix product's own test and, of threads, those
-# whose many cases differ in arithmetic only.
+# whose many cases differ in arithmetic only. What is left of these runs kernels on several threads through JavaScript and linear_int8_test.
 # --cuda runs the CUDA kernels' own tests under the emulator, programs without Node: a data race between the threads of a block is reported.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,7 +11,7 @@ sanitizer=${1:-}
 shift || true
 case $sanitizer in
   address) library=libasan.so flags=address,undefined long='gemm_test' ;;
-  thread) library=libtsan.so flags=thread long='(gemm|weight_bits|amx|row_loops|kernels_attention)_test' ;;
+  thread) library=libtsan.so flags=thread long='(gemm|weight_bits|amx|row_loops|kernels_\w+|layouts|ops|quantize_affine|shape|isa)_test' ;;
   *) echo "usage: npm run sanitize -- address|thread [--cuda | --short]" >&2; exit 2 ;;
 esac
 

@@ -3,6 +3,7 @@
 const { createHash } = require('node:crypto');
 const { mkdirSync, readFileSync, renameSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
+const { threadId } = require('node:worker_threads');
 
 const root = join(__dirname, '..', '..');
 const cache = join(root, 'build', 'test-cache');
@@ -24,9 +25,10 @@ function compiled(fileName) {
   } catch {
     const code = compile(source, fileName);
     mkdirSync(cache, { recursive: true });
-    // Children that compile the same file at once each rename a whole file into place.
-    writeFileSync(`${kept}.${process.pid}`, code);
-    renameSync(`${kept}.${process.pid}`, kept);
+    // Children and their workers that compile the same file at once each rename a whole file of their own into place.
+    const own = `${kept}.${process.pid}.${threadId}`;
+    writeFileSync(own, code);
+    renameSync(own, kept);
     return code;
   }
 }
