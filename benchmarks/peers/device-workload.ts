@@ -6,7 +6,7 @@ import type { Workload } from '../harness/protocol';
 import type { Prepared } from './serve';
 
 /** Waits until the device has made a tensor, by reading its first element. */
-async function made(tensor: Tensor): Promise<void> {
+export async function made(tensor: Tensor): Promise<void> {
   using flat = tensor.flatten();
   using first = flat.slice(0, 0, 1);
   await first.data();

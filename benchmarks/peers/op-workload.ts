@@ -2,6 +2,7 @@
 import { ones, qint8, QTensor, quantizeActivation, nn, noGrad, rand, tensor, type Tensor, zeros } from 'quanto';
 
 import type { Workload } from '../harness/protocol';
+import { made } from './device-workload';
 import type { Prepared } from './serve';
 
 const F = nn.functional;
@@ -55,9 +56,7 @@ export function prepareOp({ op, shape }: Workload): Prepared {
     run: async () => {
       using result = noGrad(() => run(operands));
       using part = result instanceof QTensor ? result.codes : result.share();
-      using flat = part.flatten();
-      using first = flat.slice(0, 0, 1);
-      await first.data();
+      await made(part);
     },
     dispose: () => Object.values(operands).forEach((operand: Tensor) => operand.dispose()),
   };

@@ -7,9 +7,11 @@
 #include "../../csrc/dtype.h"
 #include "../../cuda/backend.h"
 #include "../../cuda/emulator/emulator.h"
+#include "../native/bits_formats.h"
 #include "../native/check.h"
 
 using namespace quanto;
+using bits::Format, bits::kFormats, bits::valueOf;
 
 extern "C" const Backend* quantoOpenBackend();
 
@@ -18,30 +20,6 @@ namespace {
 const Backend& backend() { return *quantoOpenBackend(); }
 check::Random random_(11);
 Queue* queue;
-
-struct Format {
-  const char* name;
-  DType dtype;
-  int32_t bits;
-};
-constexpr Format kFormats[] = {{"int2", DType::uint8, 2},
-                               {"int4", DType::uint8, 4},
-                               {"e4m3fn", DType::float8_e4m3fn, 8},
-                               {"e4m3fnuz", DType::float8_e4m3fnuz, 8},
-                               {"e5m2", DType::float8_e5m2, 8}};
-
-double valueOf(const Format& format, uint8_t code) {
-  switch (format.dtype) {
-    case DType::float8_e4m3fn:
-      return toFloat<DType::float8_e4m3fn>(code);
-    case DType::float8_e4m3fnuz:
-      return toFloat<DType::float8_e4m3fnuz>(code);
-    case DType::float8_e5m2:
-      return toFloat<DType::float8_e5m2>(code);
-    default:
-      return code;
-  }
-}
 
 // Bytes on the device, freed at the end.
 class Memory {

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <vector>
 
+#include "bits_formats.h"
 #include "check.h"
 #include "cpu/gemm/gemm.h"
 #include "cpu/pool.h"
@@ -10,34 +11,11 @@
 
 using namespace quanto;
 using namespace quanto::cpu;
+using bits::Format, bits::kFormats, bits::valueOf;
 
 namespace {
 
 check::Random random_(1);
-
-struct Format {
-  const char* name;
-  DType dtype;
-  int32_t bits;
-};
-constexpr Format kFormats[] = {{"int2", DType::uint8, 2},
-                               {"int4", DType::uint8, 4},
-                               {"e4m3fn", DType::float8_e4m3fn, 8},
-                               {"e4m3fnuz", DType::float8_e4m3fnuz, 8},
-                               {"e5m2", DType::float8_e5m2, 8}};
-
-double valueOf(const Format& format, uint8_t code) {
-  switch (format.dtype) {
-    case DType::float8_e4m3fn:
-      return toFloat<DType::float8_e4m3fn>(code);
-    case DType::float8_e4m3fnuz:
-      return toFloat<DType::float8_e4m3fnuz>(code);
-    case DType::float8_e5m2:
-      return toFloat<DType::float8_e5m2>(code);
-    default:
-      return code;
-  }
-}
 
 // A weight with its codes in rows, as files hold them, and packed.
 struct TestWeight {

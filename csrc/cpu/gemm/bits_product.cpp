@@ -9,7 +9,6 @@
 #include "convert.h"
 #include "float_product.h"
 #include "pack_int8.h"
-#include "weight_bits_loops.h"
 #include "weight_form.h"
 #include "workspace.h"
 
@@ -20,7 +19,7 @@ namespace {
 constexpr int64_t kRowBytes = 1 << 23;
 // Multiply-adds, and packed bytes, that repay handing a piece to another thread.
 constexpr int64_t kGrain = 1 << 18, kPackGrain = 1 << 14;
-constexpr int64_t kUnitsPerThread = 4, kLine = 64;
+constexpr int64_t kUnitsPerThread = 4;
 constexpr int64_t kPanels = 2, kWidth = kPanels * kBitsColumns;
 
 // What differs between int8 and real rows.
@@ -79,7 +78,7 @@ struct BitsProduct {
   // A group is padded to whole rows of tiles, in rows of a as in widened codes.
   int64_t groupValues() const { return roundUp(at.groupSize, Rows::kStep); }
   int64_t termBytes() const { return at.groups() * groupValues() * static_cast<int64_t>(sizeof(Element)); }
-  int64_t rowBytes() const { return (Rows::kTerms * termBytes() / kLine | 1) * kLine; }
+  int64_t rowBytes() const { return oddLines(Rows::kTerms * termBytes()); }
   int64_t panelBytes() const { return Rows::kHeader + termBytes() * kBitsColumns; }
 };
 
@@ -100,23 +99,6 @@ void widenPanel(const BitsProduct<Rows>& bits, int64_t panel, char* out) {
   for (int64_t group = 0; group < at.groups(); ++group, codes += vectors * kBitsVector, widened += all) {
     Rows::widen(bits.tiles, at.code, vectors, codes, widened);
     std::fill(widened + written, widened + all, 0);
-  }
-}
-
-// Scales and offsets of a panel, [groups][16] each: the offset is what centred code 0 stands for.
-template <class Rows>
-void loadScales(const BitsProduct<Rows>& bits, int64_t panel, float* scale, float* offset) {
-  const WeightForm& at = bits.at;
-  const int64_t count = at.groups() * kBitsColumns;
-  transposeGroups(bits.product.kernel, bits.scale, at.n, at.groups(), panel, 0, at.groups(), scale);
-  if (bits.shift.data) {
-    const auto center = static_cast<float>(bitsCenter(at.code));
-    transposeGroups(bits.product.kernel, bits.shift, at.n, at.groups(), panel, 0, at.groups(), offset);
-    for (int64_t i = 0; i < count; ++i) offset[i] = center * scale[i] - offset[i];
-  }
-  const float factor = bitsOf(at.code) == 8 ? float8Factor(at.code) : 1;
-  if (factor != 1) {
-    for (int64_t i = 0; i < count; ++i) scale[i] *= factor;
   }
 }
 
@@ -181,7 +163,8 @@ Status multiplyBlock(const BitsProduct<Rows>& bits, const BitsRowBlock& block) {
       const auto panels = static_cast<int>(pairs.size(pair));
       for (int p = 0; p < panels && ready != pair; ++p) {
         widenPanel(bits, firstPanel + p, widened + p * bits.panelBytes());
-        loadScales(bits, firstPanel + p, scale + p * at.groups() * kBitsColumns, offset + p * at.groups() * kBitsColumns);
+        panelScales(bits.product.kernel, at, bits.scale, bits.shift, firstPanel + p, scale + p * at.groups() * kBitsColumns,
+                    offset + p * at.groups() * kBitsColumns);
       }
       ready = pair;
       const int64_t last = std::min(block.count, down.begin(d + 1) * kernel.rowsRead);
@@ -242,15 +225,13 @@ Status gemmBitsByTerms(int64_t m, int64_t n, int64_t k, const Matrix& a, const B
   const BitsProduct<RealTerms> bits{tiles,  WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift, product,
                                     nullptr};
   const int64_t size = weight.groupSize, termStride = bits.at.groups() * bits.groupValues();
-  const bool plain = a.dtype == DType::float32 && a.columnStride == 1;
   return multiplyAll(bits, [&](int64_t row, int64_t group, uint16_t* terms, float* sum) {
     constexpr int64_t kStrip = 512;
     *sum = 0;
     for (int64_t begin = 0; begin < size; begin += kStrip) {
       float buffer[kStrip], part;
-      const int64_t count = std::min(kStrip, size - begin), offset = row * a.rowStride + (group * size + begin) * a.columnStride;
-      if (!plain) widen(kernel, a.data, a.dtype, offset, a.columnStride, count, buffer);
-      const float* values = plain ? static_cast<const float*>(a.data) + offset : buffer;
+      const int64_t count = std::min(kStrip, size - begin);
+      const float* values = widenedRow(kernel, a, row, group * size + begin, count, buffer);
       tiles.split(count, values, terms + begin, termStride);
       sumGroups(1, 1, count, values, 0, &part);
       *sum += part;

@@ -51,4 +51,11 @@ void narrow(const FloatKernel& kernel, const float* in, int64_t count, void* dat
   }
 }
 
+const float* widenedRow(const FloatKernel& kernel, const Matrix& a, int64_t row, int64_t begin, int64_t count, float* buffer) {
+  const int64_t offset = row * a.rowStride + begin * a.columnStride;
+  if (a.dtype == DType::float32 && a.columnStride == 1) return static_cast<const float*>(a.data) + offset;
+  widen(kernel, a.data, a.dtype, offset, a.columnStride, count, buffer);
+  return buffer;
+}
+
 }  // namespace quanto::cpu

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "../../dtype.h"
+#include "gemm.h"
 #include "kernels.h"
 
 namespace quanto::cpu {
@@ -13,5 +14,8 @@ void widen(const FloatKernel& kernel, const void* data, DType dtype, int64_t off
 
 // data[offset + i * stride] = in[i], rounded once to dtype
 void narrow(const FloatKernel& kernel, const float* in, int64_t count, void* data, DType dtype, int64_t offset, int64_t stride);
+
+// Values [begin, begin + count) of a row as plain float32: themselves, or in the buffer.
+const float* widenedRow(const FloatKernel& kernel, const Matrix& a, int64_t row, int64_t begin, int64_t count, float* buffer);
 
 }  // namespace quanto::cpu

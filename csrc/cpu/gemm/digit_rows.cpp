@@ -18,19 +18,12 @@ constexpr int kSmallestExponent = -90, kPoint = 29;
 
 }  // namespace
 
-const float* DigitRows::widened(int64_t row, int64_t begin, int64_t count, float* buffer) const {
-  const int64_t offset = row * a_.rowStride + begin * a_.columnStride;
-  if (a_.dtype == DType::float32 && a_.columnStride == 1) return static_cast<const float*>(a_.data) + offset;
-  widen(floatKernel(), a_.data, a_.dtype, offset, a_.columnStride, count, buffer);
-  return buffer;
-}
-
 bool DigitRows::measureRow(int64_t row) {
   float buffer[kStrip];
   uint32_t largest = 0;
   for (int64_t begin = 0; begin < k_; begin += kStrip) {
     const int64_t count = std::min(kStrip, k_ - begin);
-    largest = std::max(largest, loops_.largest(count, widened(row, begin, count, buffer)));
+    largest = std::max(largest, loops_.largest(count, widenedRow(floatKernel(), a_, row, begin, count, buffer)));
   }
   if (largest >= kInfinityBits) return false;
   const int exponent = std::max(static_cast<int>(largest >> 23) - 127, kSmallestExponent);
@@ -53,7 +46,7 @@ void DigitRows::split(int64_t row, int64_t begin, int64_t count, int8_t* out, in
   float buffer[kStrip];
   for (int64_t done = 0; done < count; done += kStrip) {
     const int64_t taken = std::min(kStrip, count - done);
-    loops_.split(taken, widened(row, begin + done, taken, buffer), exponents_[row], out + done, outStride);
+    loops_.split(taken, widenedRow(floatKernel(), a_, row, begin + done, taken, buffer), exponents_[row], out + done, outStride);
   }
 }
 

@@ -19,8 +19,6 @@ class DigitRows {
   void split(int64_t row, int64_t begin, int64_t count, int8_t* out, int64_t outStride) const;
 
  private:
-  // Plain float32: the values themselves, or in the buffer, which holds `count`.
-  const float* widened(int64_t row, int64_t begin, int64_t count, float* buffer) const;
   bool measureRow(int64_t row);
 
   const DigitLoops& loops_;

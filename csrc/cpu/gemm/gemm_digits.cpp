@@ -18,7 +18,7 @@ class PackedDigits {
  public:
   static constexpr int64_t kTogether = kDigits;
 
-  PackedDigits(const DigitRows& rows, int64_t k) : rows_(rows), k_(k), stride_((roundUp(k, kRowPadding) / kRowPadding | 1) * kRowPadding) {}
+  PackedDigits(const DigitRows& rows, int64_t k) : rows_(rows), k_(k), stride_(oddLines(roundUp(k, kRowPadding))) {}
   int64_t stride() const { return stride_; }
   void pack(int64_t row, char* out) const {
     auto* digits = reinterpret_cast<int8_t*>(out);

@@ -12,7 +12,6 @@ namespace {
 
 // Values that pass through the buffers at a time.
 constexpr int64_t kStrip = 512;
-constexpr int64_t kLine = 64;
 constexpr float kLargestCode = 127;
 
 float rounded(DType dtype, float value) {
@@ -27,15 +26,11 @@ float rounded(DType dtype, float value) {
 
 Int8Rows::Int8Rows(const Int8Kernel& kernel, const Int8Source& source, int64_t k, float* rowScale)
     : kernel_(kernel), source_(source), k_(k), rowScale_(rowScale) {
-  const int64_t lines = roundUp(k, kRowPadding) * kernel.elementBytes / kLine;
-  stride_ = (lines | 1) * kLine;
+  stride_ = oddLines(roundUp(k, kRowPadding) * kernel.elementBytes);
 }
 
 const float* Int8Rows::widened(int64_t row, int64_t begin, int64_t count, float* buffer) const {
-  const int64_t offset = row * source_.rowStride + begin * source_.columnStride;
-  if (source_.dtype == DType::float32 && source_.columnStride == 1) return static_cast<const float*>(source_.data) + offset;
-  widen(floatKernel(), source_.data, source_.dtype, offset, source_.columnStride, count, buffer);
-  return buffer;
+  return widenedRow(floatKernel(), {source_.data, source_.dtype, source_.rowStride, source_.columnStride}, row, begin, count, buffer);
 }
 
 float Int8Rows::scaleOf(int64_t row) const {

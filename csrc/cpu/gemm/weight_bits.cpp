@@ -126,8 +126,6 @@ Status streamBits(const Source& source, int64_t m, const Matrix& a, const FloatO
   if (out.bias) widen(source.kernel, out.bias, out.biasDtype, 0, out.biasStride, at.n, bias);
 
   const FloatProduct product{source.kernel, m, at.n, at.k, a, {}, nullptr, nullptr, out.bias ? bias : nullptr, out, nullptr};
-  const float factor = bitsOf(at.code) == 8 ? float8Factor(at.code) : 1;
-  const auto center = static_cast<float>(bitsCenter(at.code));
   const int64_t grain = std::max<int64_t>(1, kGrain / (kBitsColumns * m * at.k + 1));
   std::atomic<Status> status{Status::ok};
   parallelFor(at.panels(), grain, [&](int64_t begin, int64_t end) {
@@ -140,14 +138,7 @@ Status streamBits(const Source& source, int64_t m, const Matrix& a, const FloatO
     }
     float *offset = scale + count, results[kMaxBitsRows * kBitsColumns];
     for (int64_t panel = begin; panel < end; ++panel) {
-      transposeGroups(source.kernel, source.scale, at.n, groups, panel, 0, groups, scale);
-      if (shifted) {
-        transposeGroups(source.kernel, source.shift, at.n, groups, panel, 0, groups, offset);
-        for (int64_t i = 0; i < count; ++i) offset[i] = center * scale[i] - offset[i];
-      }
-      if (factor != 1) {
-        for (int64_t i = 0; i < count; ++i) scale[i] *= factor;
-      }
+      panelScales(source.kernel, at, source.scale, source.shift, panel, scale, offset);
       const int64_t column = panel * kBitsColumns, columns = std::min<int64_t>(kBitsColumns, at.n - column);
       // Nearly equal pieces: few rows waste the unpacking.
       const Pieces pieces(m, source.bits.rows);
@@ -214,7 +205,6 @@ Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aR
   widen(source.kernel, aScale.data, aScale.dtype, 0, aScale.stride, m, rowScales);
   if (out.bias) widen(source.kernel, out.bias, out.biasDtype, 0, out.biasStride, n, bias);
   const FloatProduct product{source.kernel, m, n, k, {}, {}, nullptr, nullptr, out.bias ? bias : nullptr, out, nullptr};
-  const auto center = static_cast<float>(bitsCenter(at.code));
   const auto pack = at.code == BitsCode::int2 ? packIntegers<4> : packIntegers<2>;
   std::atomic<Status> status{Status::ok};
   for (int64_t first = 0; first < m; first += blockRows) {
@@ -233,9 +223,7 @@ Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aR
       }
       float *offset = scales + count, results[kMaxBitsIntegerRows * kBitsColumns];
       for (int64_t panel = begin; panel < end; ++panel) {
-        transposeGroups(source.kernel, scale, n, groups, panel, 0, groups, scales);
-        transposeGroups(source.kernel, shift, n, groups, panel, 0, groups, offset);
-        for (int64_t i = 0; i < count; ++i) offset[i] = center * scales[i] - offset[i];
+        panelScales(source.kernel, at, scale, shift, panel, scales, offset);
         const int64_t column = panel * kBitsColumns, columns = std::min<int64_t>(kBitsColumns, n - column);
         for (int64_t row = 0; row < taken; row += kMaxBitsIntegerRows) {
           const int64_t together = std::min<int64_t>(kMaxBitsIntegerRows, taken - row);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "convert.h"
+#include "weight_bits_loops.h"
 
 namespace quanto::cpu {
 
@@ -36,6 +37,21 @@ void transposeGroups(const FloatKernel& kernel, const Scales& scales, int64_t n,
       widen(kernel, scales.data, scales.dtype, offset + j * allGroups + begin, 1, count, strip);
       for (int64_t g = 0; g < count; ++g) out[(begin + g) * kBitsColumns + j] = strip[g];
     }
+  }
+}
+
+void panelScales(const FloatKernel& kernel, const WeightForm& at, const Scales& scale, const Scales& shift, int64_t panel, float* scales,
+                 float* offsets) {
+  const int64_t count = at.groups() * kBitsColumns;
+  transposeGroups(kernel, scale, at.n, at.groups(), panel, 0, at.groups(), scales);
+  if (shift.data) {
+    const auto center = static_cast<float>(bitsCenter(at.code));
+    transposeGroups(kernel, shift, at.n, at.groups(), panel, 0, at.groups(), offsets);
+    for (int64_t i = 0; i < count; ++i) offsets[i] = center * scales[i] - offsets[i];
+  }
+  const float factor = bitsOf(at.code) == 8 ? float8Factor(at.code) : 1;
+  if (factor != 1) {
+    for (int64_t i = 0; i < count; ++i) scales[i] *= factor;
   }
 }
 

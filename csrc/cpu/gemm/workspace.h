@@ -26,6 +26,9 @@ struct Pieces {
   int64_t largest() const { return (count + pieces - 1) / pieces; }
 };
 
+// The stride of rows of so many bytes, a multiple of 64: an odd number of cache lines, so that rows do not share cache sets.
+constexpr int64_t oddLines(int64_t bytes) { return (bytes / 64 | 1) * 64; }
+
 constexpr int64_t roundUp(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
 }  // namespace quanto::cpu
