@@ -52,7 +52,7 @@ void weighStrip(float* scores, int64_t n, int64_t columns, float* largest, float
   for (int j = 0; j < kStripColumns; ++j) {
     // A column of nothing but hidden keys keeps -infinity, which must not be subtracted from itself.
     shift[j] = top[j] == -__builtin_inff() ? 0.0f : top[j];
-    factor[j] = math::expNegative(largest[j] - shift[j]);
+    factor[j] = math::expFlushed(largest[j] - shift[j]);
     largest[j] = top[j];
     part[j] = 0.0f;
   }
@@ -60,7 +60,7 @@ void weighStrip(float* scores, int64_t n, int64_t columns, float* largest, float
     float* x = scores + row * columns;
     QUANTO_VECTORIZE
     for (int j = 0; j < kStripColumns; ++j) {
-      const float weight = math::expNegative(x[j] - shift[j]);
+      const float weight = math::expFlushed(x[j] - shift[j]);
       x[j] = weight;
       part[j] += weight;
     }
@@ -83,10 +83,10 @@ float weighRow(float* scores, int64_t n, float* largest, float* sum) {
   }
   for (; i < n; ++i) top = larger(scores[i], top);
   for (const float lane : lanes) top = larger(lane, top);
-  const float shift = top == -__builtin_inff() ? 0.0f : top, factor = math::expNegative(*largest - shift);
+  const float shift = top == -__builtin_inff() ? 0.0f : top, factor = math::expFlushed(*largest - shift);
 
   QUANTO_VECTORIZE
-  for (i = 0; i < n; ++i) scores[i] = math::expNegative(scores[i] - shift);
+  for (i = 0; i < n; ++i) scores[i] = math::expFlushed(scores[i] - shift);
   for (float& lane : lanes) lane = 0.0f;
   float part = 0.0f;
   for (i = 0; i + kStripColumns <= n; i += kStripColumns) {

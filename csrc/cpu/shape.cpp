@@ -3,12 +3,13 @@
 #include "elements.h"
 #include "kernels.h"
 #include "loops.h"
+#include "transpose.h"
 
 namespace quanto::cpu {
 namespace {
 
-// Elements of one side of the square that a transposing copy moves at a time: its cache lines are used whole.
-constexpr int64_t kTile = 16;
+// Shorter sides are not worth tiles.
+constexpr int64_t kShortestSide = 8;
 
 template <class T>
 void copyRuns(const Loop<2>& loop, const View& src, const View& out) {
@@ -29,15 +30,16 @@ void copyRuns(const Loop<2>& loop, const View& src, const View& out) {
 // The dim that src walks with stride 1, where it is not the innermost: the copy transposes. -1 if there is none worth tiles.
 int transposedDim(const Loop<2>& loop) {
   const int inner = loop.ndim - 1;
-  if (loop.strides[1][inner] == 1 || loop.shape[inner] < kTile / 2) return -1;
+  if (loop.strides[1][inner] == 1 || loop.shape[inner] < kShortestSide) return -1;
   for (int dim = 0; dim < inner; ++dim) {
-    if (loop.strides[1][dim] == 1 && loop.shape[dim] >= kTile / 2) return dim;
+    if (loop.strides[1][dim] == 1 && loop.shape[dim] >= kShortestSide) return dim;
   }
   return -1;
 }
 
 template <class T>
 void copyTiles(const Loop<2>& loop, int across, const View& src, const View& out) {
+  constexpr int64_t kTile = kTileSide<T>;
   const int inner = loop.ndim - 1;
   const int64_t rows = loop.shape[across], columns = loop.shape[inner];
   const int64_t outRow = loop.strides[0][across], outColumn = loop.strides[0][inner], srcColumn = loop.strides[1][inner];
@@ -50,15 +52,20 @@ void copyTiles(const Loop<2>& loop, int across, const View& src, const View& out
   appendDim(tiles, rowTiles, {outRow * kTile, kTile});
   appendDim(tiles, columnTiles, {outColumn * kTile, srcColumn * kTile});
   finishLoop(tiles);
-  forEachRunParallel(tiles, kCheapGrain / (kTile * kTile), 1, [&](int64_t index, const int64_t(&offsets)[2], int64_t) {
-    T* target = static_cast<T*>(out.data) + offsets[0];
-    const T* source = static_cast<const T*>(src.data) + offsets[1];
-    const int64_t m = std::min(kTile, rows - index / columnTiles % rowTiles * kTile);
-    const int64_t n = std::min(kTile, columns - index % columnTiles * kTile);
-    for (int64_t i = 0; i < m; ++i) {
-      for (int64_t j = 0; j < n; ++j) target[i * outRow + j * outColumn] = source[i + j * srcColumn];
-    }
-  });
+  forEachRunParallel(tiles, std::max<int64_t>(1, kCheapGrain / (kTile * kTile)), 1,
+                     [&](int64_t index, const int64_t(&offsets)[2], int64_t) {
+                       T* target = static_cast<T*>(out.data) + offsets[0];
+                       const T* source = static_cast<const T*>(src.data) + offsets[1];
+                       const int64_t m = std::min(kTile, rows - index / columnTiles % rowTiles * kTile);
+                       const int64_t n = std::min(kTile, columns - index % columnTiles * kTile);
+                       if (m == kTile && n == kTile && outColumn == 1) {
+                         transposeTile(source, srcColumn, target, outRow);
+                         return;
+                       }
+                       for (int64_t i = 0; i < m; ++i) {
+                         for (int64_t j = 0; j < n; ++j) target[i * outRow + j * outColumn] = source[i + j * srcColumn];
+                       }
+                     });
 }
 
 template <class T>

@@ -201,6 +201,34 @@ void moves() {
   }
 }
 
+// Planes transposed in memory, tile by tile: whole tiles and the rests beside them, elements of every size, also into every other column.
+template <class T>
+void transposes(DType dtype) {
+  const int64_t sides[] = {0, 1, 7, 8, 15, 16, 17, 33, 63, 64, 65, 127, 130};
+  for (const int64_t rows : sides) {
+    for (const int64_t columns : sides) {
+      constexpr int64_t kPlanes = 2;
+      std::vector<T> values(static_cast<size_t>(kPlanes * rows * columns));
+      for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<T>(i * 2654435761u >> 7);
+      const Tensor turned = permute(make(values, {kPlanes, rows, columns}, dtype), {0, 2, 1});
+      const auto agrees = [&](const std::vector<T>& result) {
+        bool same = result.size() == values.size();
+        for (int64_t i = 0; same && i < static_cast<int64_t>(result.size()); ++i) {
+          const int64_t plane = i / (rows * columns), column = i / rows % columns, row = i % rows;
+          same = result[static_cast<size_t>(i)] == values[static_cast<size_t>((plane * rows + row) * columns + column)];
+        }
+        return same;
+      };
+      CHECK(agrees(valuesOf<T>(contiguous(turned))), "%lld x %lld of %d bytes are transposed wrongly", static_cast<long long>(rows),
+            static_cast<long long>(columns), static_cast<int>(sizeof(T)));
+      const Tensor gaps = slice(full({kPlanes, columns, 2 * rows}, 0, dtype, cpuDevice()), 2, 0, 2 * rows, 2);
+      copyInPlace(gaps, turned);
+      CHECK(agrees(valuesOf<T>(gaps)), "%lld x %lld of %d bytes are transposed wrongly into every other column",
+            static_cast<long long>(rows), static_cast<long long>(columns), static_cast<int>(sizeof(T)));
+    }
+  }
+}
+
 // dst += src and dst = src where both are windows on one storage; longer than the blocks that kernels work in.
 void overlaps() {
   constexpr int64_t kCount = 20000;
@@ -266,6 +294,10 @@ int main() {
   const Environment::Scope scope(environment);
   viewsAgainstModel();
   moves();
+  transposes<uint8_t>(DType::uint8);
+  transposes<uint16_t>(DType::bfloat16);
+  transposes<int32_t>(DType::int32);
+  transposes<int64_t>(DType::int64);
   overlaps();
   limits();
   return check::report("shape_test");
