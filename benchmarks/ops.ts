@@ -7,7 +7,7 @@ const wide = [2048, 4096];
 const narrow = [65536, 128];
 const FLOAT = 4;
 
-/** An op, the shape it is run on, and the bytes of all elements that it must read and write. */
+/** An op, the shape it is run on, and the bytes that it must read and write for each element. */
 const rows = [
   ['copy', wide, 2 * FLOAT],
   ['neg', wide, 2 * FLOAT],
@@ -34,6 +34,8 @@ const rows = [
   ['transpose', wide, 2 * FLOAT],
 ] as const;
 
+const elements = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1);
+
 export const ops: Benchmark = {
   name: 'ops',
   summary: 'elementwise ops, reductions and norms on 8 million elements, beside the bandwidth of memcpy in the same run',
@@ -42,6 +44,7 @@ export const ops: Benchmark = {
   cases: rows.map(([op, shape, bytes]) => ({
     parameters: { op, shape: shape.join(' x ') },
     workloads: { 'quanto float32': { name: 'op', op, shape } },
-    bytes: bytes * shape.reduce((product: number, size) => product * size, 1),
+    bytes: bytes * elements(shape),
+    largest: (op === 'relu of codes' ? 1 : FLOAT) * elements(shape),
   })),
 };

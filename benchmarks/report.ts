@@ -35,12 +35,12 @@ function ratioTable(result: BenchmarkResult): string[] {
 
 /** Without a rival the figures are shares of a limit, or plain facts. */
 function figureTable({ name, results, limits }: BenchmarkResult): string[] {
-  const rows = results.map(({ parameters, timings, bytes }) => {
+  const rows = results.map(({ parameters, timings, bytes, largest }) => {
     const [timing] = timings;
     const what = Object.values(parameters).join(', ');
     if (bytes !== undefined) {
       const rate = bytes / timing.median / 1e6;
-      const share = (100 * rate) / bandwidthFor(limits, bytes / 2).copyGBs;
+      const share = (100 * rate) / bandwidthFor(limits, largest ?? bytes / 2).copyGBs;
       return `| ${what} | ${rate.toFixed(1)} GB/s | ${share.toFixed(0)} % |`;
     }
     return `| ${what} | ${timing.median.toFixed(2)} us | |`;

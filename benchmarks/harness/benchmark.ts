@@ -10,6 +10,8 @@ export interface BenchmarkCase {
   readonly operations?: number;
   /** Bytes that must cross memory at least once; what GB/s are made from. */
   readonly bytes?: number;
+  /** Bytes of the largest tensor: the GB/s of a copy of so many are the yardstick. Default: half of `bytes`. */
+  readonly largest?: number;
 }
 
 /** A pair of contestants whose speeds are compared: `of` over `to`. */

@@ -21,7 +21,7 @@ export interface BenchmarkResult {
   readonly limits: Limits;
   readonly versions: Readonly<Record<string, string>>;
   readonly ratios: Benchmark['ratios'];
-  readonly results: readonly (CaseResult & { readonly operations?: number; readonly bytes?: number })[];
+  readonly results: readonly (CaseResult & Pick<BenchmarkCase, 'operations' | 'bytes' | 'largest'>)[];
 }
 
 export function label(parameters: CaseResult['parameters']): string {
@@ -82,9 +82,9 @@ async function runCase(
   const entries = contestants
     .filter(({ name }) => item.workloads[name] !== undefined)
     .map((contestant) => ({ contestant, workload: item.workloads[contestant.name] }));
-  const { parameters, operations, bytes } = item;
+  const { parameters, operations, bytes, largest } = item;
   const result = await compare(parameters, entries, quick ? { rounds: 2, samplesPerRound: 2 } : samplingFor(operations));
-  return { ...result, ...(operations !== undefined && { operations }), ...(bytes !== undefined && { bytes }) };
+  return { ...result, operations, bytes, largest };
 }
 
 /** Large cases take seconds a round: they get fewer samples. */

@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 
 import { geometricMean, speedup } from './compare';
-import { bandwidthFor } from './machine';
+import { bandwidthFor, type Limits } from './machine';
 import { type BenchmarkResult, label } from './run';
 
 const microseconds = (milliseconds: number) =>
@@ -23,7 +23,7 @@ export function rowsOf({ results, ratios, limits }: BenchmarkResult): { heads: s
       label(result.parameters),
       ...names.map((name) => (byName.has(name) ? microseconds(byName.get(name)!) : '-')),
       ...(hasOperations ? [((result.operations ?? 0) / best(result) / 1e6).toFixed(0)] : []),
-      ...(hasBytes ? [shareOfCopy(result.bytes, best(result), limits)] : []),
+      ...(hasBytes ? [shareOfCopy(result, best(result), limits)] : []),
       ...present.map(({ of, to }) => speedup(result, of, to)?.toFixed(2) ?? '-'),
     ];
   });
@@ -39,10 +39,10 @@ export function rowsOf({ results, ratios, limits }: BenchmarkResult): { heads: s
 
 const isOurs = ({ contestant }: { contestant: string }) => contestant.startsWith('quanto');
 
-function shareOfCopy(bytes: number | undefined, milliseconds: number, limits: BenchmarkResult['limits']): string {
+function shareOfCopy({ bytes, largest }: BenchmarkResult['results'][number], milliseconds: number, limits: Limits): string {
   if (bytes === undefined) return '-';
   const rate = bytes / milliseconds / 1e6;
-  return `${rate.toFixed(1)} (${((100 * rate) / bandwidthFor(limits, bytes / 2).copyGBs).toFixed(0)} %)`;
+  return `${rate.toFixed(1)} (${((100 * rate) / bandwidthFor(limits, largest ?? bytes / 2).copyGBs).toFixed(0)} %)`;
 }
 
 /** The result as people read it: a table, the geometric mean of each ratio, the limits and who could not take part. */

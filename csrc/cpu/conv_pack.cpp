@@ -6,6 +6,7 @@
 #include "gemm/workspace.h"
 #include "loops.h"
 #include "scratch.h"
+#include "transpose.h"
 
 namespace quanto::cpu {
 namespace {
@@ -97,16 +98,22 @@ ConvWeights floatConvWeights(const DirectConv& conv, const View& weight) {
   if (!out) return {};
   const Reader<float> reader(weight, 1);
   forEachPanels(channels, channels * patch, [&](int64_t begin, int64_t end) {
-    thread_local ThreadBuffer rowMemory;
-    float* row = reader.direct() ? nullptr : static_cast<float*>(rowMemory.get(patch * static_cast<int64_t>(sizeof(float))));
-    for (int64_t o = begin * kConvPanel; o < end * kConvPanel; ++o) {
-      float* to = out + o / kConvPanel * patch * kConvPanel + o % kConvPanel;
-      if (o >= channels || (!row && !reader.direct())) {
-        for (int64_t i = 0; i < patch; ++i) to[i * kConvPanel] = 0;
-        continue;
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const int64_t first = panel * kConvPanel, rows = std::min<int64_t>(kConvPanel, channels - first);
+      float* to = out + first * patch;
+      int64_t done = 0;
+      if (reader.direct() && rows == kConvPanel) {
+        constexpr int64_t kSide = kVectorSide<float>;
+        const auto* from = reinterpret_cast<const uint32_t*>(reader.read(first * patch, patch, nullptr));
+        for (; done + kSide <= patch; done += kSide) {
+          for (int64_t row = 0; row < kConvPanel; row += kSide)
+            transposeSquare(from + row * patch + done, patch, reinterpret_cast<uint32_t*>(to) + done * kConvPanel + row, kConvPanel);
+        }
       }
-      const float* from = reader.read(o * patch, patch, row);
-      for (int64_t i = 0; i < patch; ++i) to[i * kConvPanel] = from[i];
+      for (int64_t i = done; i < patch; ++i) {
+        for (int64_t row = 0; row < kConvPanel; ++row)
+          to[i * kConvPanel + row] = row < rows ? reader.readOne((first + row) * patch + i) : 0;
+      }
     }
   });
   return {reinterpret_cast<const uint32_t*>(out), nullptr};

@@ -1,6 +1,5 @@
 #include <cmath>
 
-#include "fold.h"
 #include "kernels.h"
 #include "norm_loops.h"
 #include "row_loops.h"
@@ -24,7 +23,8 @@ class Parameter {
   bool given_;
 };
 
-// out[column] = sum over rows of a term; terms(row, begin, n, buffer) writes those of columns [begin, begin + n) to the buffer.
+// out[column] = sum over rows of a term; terms(row, begin, n, buffer) gives those of columns [begin, begin + n),
+// in the buffer or where they lie.
 template <class Terms>
 void sumColumns(const Rows& rows, float* out, Terms&& terms) {
   const int64_t grain = std::max<int64_t>(16, kCheapGrain / std::max<int64_t>(1, rows.count));
@@ -33,17 +33,14 @@ void sumColumns(const Rows& rows, float* out, Terms&& terms) {
       const int64_t n = std::min(kBlock, last - begin);
       double sums[kBlock] = {};
       for (int64_t row = 0; row < rows.count; ++row) {
-        float term[kBlock];
-        terms(row, begin, n, term);
-        for (int64_t i = 0; i < n; ++i) sums[i] += term[i];
+        float buffer[kBlock];
+        rowLoops().addTo(sums, terms(row, begin, n, buffer), n);
       }
       for (int64_t i = 0; i < n; ++i) out[begin + i] = static_cast<float>(sums[i]);
     }
   });
 }
 
-// The gradient of x_hat = (x - mean) * rstd is rstd * (g - mean(g) - x_hat * mean(g * x_hat)) with g = dout * weight; RMS norm has no
-// mean, and its g keeps its own.
 Status normalizeBackward(const View* dout, const View* src, const View* weight, const float* mean, const float* rstd, const View* dsrc) {
   const Rows rows = rowsOf(*src);
   const Reader<float> slopes(*dout, 1), values(*src, 1);
@@ -55,16 +52,7 @@ Status normalizeBackward(const View* dout, const View* src, const View* weight, 
     const float* x = values.read(place, n, buffers[1]);
     const float* w = scale.read(n, buffers[2]);
     float* target = results.target(place, buffers[3]);
-    const float center = mean ? mean[row] : 0, inverse = rstd[row];
-    if (w) {
-      float* g = buffers[4];
-      for (int64_t i = 0; i < n; ++i) g[i] = dy[i] * w[i];
-      dy = g;
-    }
-    const auto count = static_cast<double>(n);
-    const auto along = static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i] * ((x[i] - center) * inverse); }) / count);
-    const auto level = mean ? static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i]; }) / count) : 0.0f;
-    for (int64_t i = 0; i < n; ++i) target[i] = inverse * (dy[i] - level - (x[i] - center) * inverse * along);
+    normLoops().normBackward(dy, x, w, mean ? mean + row : nullptr, rstd[row], buffers[4], target, n);
     results.write(place, n, target);
   });
 }
@@ -73,12 +61,12 @@ Status normalizeBackward(const View* dout, const View* src, const View* weight, 
 void weightGradient(const View* dout, const View* src, const float* mean, const float* rstd, float* dweight) {
   const Rows rows = rowsOf(*src);
   const Reader<float> slopes(*dout, 1), values(*src, 1);
-  sumColumns(rows, dweight, [&](int64_t row, int64_t begin, int64_t n, float* term) {
+  sumColumns(rows, dweight, [&](int64_t row, int64_t begin, int64_t n, float* term) -> const float* {
     float dyBuffer[kBlock], xBuffer[kBlock];
     const float* dy = slopes.read(row * rows.n + begin, n, dyBuffer);
     const float* x = values.read(row * rows.n + begin, n, xBuffer);
-    const float center = mean ? mean[row] : 0, inverse = rstd[row];
-    for (int64_t i = 0; i < n; ++i) term[i] = dy[i] * ((x[i] - center) * inverse);
+    normLoops().weightTerms(dy, x, mean ? mean[row] : 0, rstd[row], term, n);
+    return term;
   });
 }
 
@@ -162,8 +150,7 @@ Status softmaxBackward(Queue*, const View* dout, const View* out, const View* ds
     const float* dy = slopes.read(row * n, n, buffers[0]);
     const float* y = values.read(row * n, n, buffers[1]);
     float* target = writer.target(row * n, buffers[2]);
-    const auto sum = static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i] * y[i]; }));
-    for (int64_t i = 0; i < n; ++i) target[i] = y[i] * (dy[i] - sum);
+    normLoops().softmaxBackward(dy, y, target, n);
     writer.write(row * n, n, target);
   });
 }
@@ -178,7 +165,7 @@ Status logSoftmaxBackward(Queue*, const View* dout, const View* out, const View*
     const float* y = values.read(row * n, n, buffers[1]);
     float* probability = buffers[2];
     normLoops().exponentials(y, 0, probability, n);
-    const auto sum = static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i]; }));
+    const auto sum = static_cast<float>(rowLoops().sum(dy, n));
     float* target = writer.target(row * n, probability);
     for (int64_t i = 0; i < n; ++i) target[i] = dy[i] - probability[i] * sum;
     writer.write(row * n, n, target);
@@ -211,9 +198,8 @@ Status layerNormBackward(Queue*, const View* dout, const View* src, const View* 
   if (dbias) {
     const Rows rows = rowsOf(*src);
     const Reader<float> slopes(*dout, 1);
-    sumColumns(rows, floats(dbias), [&](int64_t row, int64_t begin, int64_t n, float* term) {
-      std::copy_n(slopes.read(row * rows.n + begin, n, term), n, term);
-    });
+    sumColumns(rows, floats(dbias),
+               [&](int64_t row, int64_t begin, int64_t n, float* buffer) { return slopes.read(row * rows.n + begin, n, buffer); });
   }
   return dsrc ? normalizeBackward(dout, src, weight, floats(*mean), floats(*rstd), dsrc) : Status::ok;
 }

@@ -8,11 +8,18 @@ namespace quanto::cpu {
 struct NormLoops {
   // out[i] = exp(x[i] - shift); gives their sum.
   double (*exponentials)(const float* x, float shift, float* out, int64_t n);
-  // out[i] = exp(x[i] - largest) / sum
+  // out[i] = exp(x[i] - largest) * (1 / sum)
   void (*softmax)(const float* x, float largest, float* out, int64_t n);
   // out[i] = (x[i] - mean) * rstd * weight[i] + bias[i], both parameters optional (null).
   void (*layerNorm)(const float* x, const float* weight, const float* bias, float* out, int64_t n, double eps, float* mean, float* rstd);
   void (*rmsNorm)(const float* x, const float* weight, float* out, int64_t n, double eps, float* rstd);
+  // dx[i] = y[i] * (dy[i] - sum of dy * y), of y = softmax(x)
+  void (*softmaxBackward)(const float* dy, const float* y, float* dx, int64_t n);
+  // The gradient of x_hat = (x - mean) * rstd is rstd * (g - mean(g) - x_hat * mean(g * x_hat)) with g = dy * weight, which is optional
+  // (null). Where there is no mean, a null, g keeps its own. `g` has room for n values.
+  void (*normBackward)(const float* dy, const float* x, const float* weight, const float* mean, float rstd, float* g, float* dx, int64_t n);
+  // out[i] = dy[i] * (x[i] - mean) * rstd
+  void (*weightTerms)(const float* dy, const float* x, float mean, float rstd, float* out, int64_t n);
 };
 
 const NormLoops& normLoops();

@@ -17,9 +17,9 @@ double exponentials(const float* x, float shift, float* out, int64_t n) {
 }
 
 void softmax(const float* x, float largest, float* out, int64_t n) {
-  const auto sum = static_cast<float>(exponentials(x, largest, out, n));
+  const auto inverse = static_cast<float>(1 / exponentials(x, largest, out, n));
   QUANTO_VECTORIZE
-  for (int64_t i = 0; i < n; ++i) out[i] /= sum;
+  for (int64_t i = 0; i < n; ++i) out[i] *= inverse;
 }
 
 void affine(const float* x, float center, float inverse, const float* weight, const float* bias, float* out, int64_t n) {
@@ -53,7 +53,32 @@ void rmsNorm(const float* x, const float* weight, float* out, int64_t n, double 
   affine(x, 0, *rstd, weight, nullptr, out, n);
 }
 
-constexpr NormLoops makeNormLoops() { return {exponentials, softmax, layerNorm, rmsNorm}; }
+void softmaxBackward(const float* dy, const float* y, float* dx, int64_t n) {
+  const auto sum = static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i] * y[i]; }));
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < n; ++i) dx[i] = y[i] * (dy[i] - sum);
+}
+
+void normBackward(const float* dy, const float* x, const float* weight, const float* mean, float rstd, float* g, float* dx, int64_t n) {
+  if (weight) {
+    QUANTO_VECTORIZE
+    for (int64_t i = 0; i < n; ++i) g[i] = dy[i] * weight[i];
+    dy = g;
+  }
+  const auto count = static_cast<double>(n);
+  const float center = mean ? *mean : 0.0f;
+  const auto along = static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i] * ((x[i] - center) * rstd); }) / count);
+  const auto level = mean ? static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i]; }) / count) : 0.0f;
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < n; ++i) dx[i] = rstd * (dy[i] - level - (x[i] - center) * rstd * along);
+}
+
+void weightTerms(const float* dy, const float* x, float mean, float rstd, float* out, int64_t n) {
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < n; ++i) out[i] = dy[i] * ((x[i] - mean) * rstd);
+}
+
+constexpr NormLoops makeNormLoops() { return {exponentials, softmax, layerNorm, rmsNorm, softmaxBackward, normBackward, weightTerms}; }
 
 }  // namespace
 }  // namespace quanto::cpu

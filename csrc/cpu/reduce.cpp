@@ -2,9 +2,9 @@
 #include <limits>
 
 #include "elements.h"
-#include "fold.h"
 #include "kernels.h"
 #include "loops.h"
+#include "norm_loops.h"
 #include "row_loops.h"
 
 namespace quanto::cpu {
@@ -13,16 +13,14 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // A fold takes blocks of elements to a partial result and joins partial results.
-// `block` serves rows of consecutive elements; `lift` one element, where many sums run side by side.
+// `block` serves rows of consecutive elements; `lift` one element, where many folds run side by side, unless `joinEach` does them all.
 struct Sum {
   using Element = float;
   using Partial = double;
   static constexpr Partial kStart = 0;
-  Partial block(const float* x, int64_t n) const {
-    return sumOf(n, [=](int64_t i) { return x[i]; });
-  }
-  static Partial lift(float x) { return x; }
+  Partial block(const float* x, int64_t n) const { return rowLoops().sum(x, n); }
   static Partial join(Partial a, Partial b) { return a + b; }
+  static void joinEach(Partial* partials, const float* x, int64_t n) { rowLoops().addTo(partials, x, n); }
 };
 
 struct IntegerSum {
@@ -44,9 +42,7 @@ struct Squares {
   using Partial = double;
   static constexpr Partial kStart = 0;
   float mean;
-  Partial block(const float* x, int64_t n) const {
-    return sumOf(n, [=, this](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
-  }
+  Partial block(const float* x, int64_t n) const { return rowLoops().squares(x, mean, n); }
   static Partial join(Partial a, Partial b) { return a + b; }
 };
 
@@ -56,7 +52,11 @@ struct Exponentials {
   static constexpr Partial kStart = 0;
   float largest;
   Partial block(const float* x, int64_t n) const {
-    return sumOf(n, [=, this](int64_t i) { return std::exp(x[i] - largest); });
+    Partial sum = 0;
+    float exponentials[kBlock];
+    for (int64_t begin = 0; begin < n; begin += kBlock)
+      sum += normLoops().exponentials(x + begin, largest, exponentials, std::min(kBlock, n - begin));
+    return sum;
   }
   static Partial join(Partial a, Partial b) { return a + b; }
 };
@@ -203,7 +203,11 @@ void foldAcross(const Plan& plan, Finish&& finish) {
     forEachRun(plan.region, 0, plan.region.count, 1, [&](int64_t, const int64_t(&place)[1], int64_t) {
       Element buffer[kBlock];
       const Element* x = reader.read(offsets[1] + place[0], n, buffer);
-      for (int64_t i = 0; i < n; ++i) partials[i] = Fold::join(partials[i], Fold::lift(x[i]));
+      if constexpr (requires { Fold::joinEach(partials, x, n); }) {
+        Fold::joinEach(partials, x, n);
+      } else {
+        for (int64_t i = 0; i < n; ++i) partials[i] = Fold::join(partials[i], Fold::lift(x[i]));
+      }
     });
     R results[kBlock];
     R* target = writer.target(offsets[0], results);

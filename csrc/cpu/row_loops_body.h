@@ -1,6 +1,7 @@
 // The loops of row_loops.h, to be included once by each file that is compiled for one instruction set: no C++ library header here.
 #pragma once
 
+#include "fold.h"
 #include "row_loops.h"
 #include "vectorize.h"
 
@@ -104,10 +105,24 @@ void widen(const Code* codes, float* out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(codes[i]);
 }
 
+double sum(const float* x, int64_t n) {
+  return sumOf(n, [=](int64_t i) { return x[i]; });
+}
+
+double squares(const float* x, float mean, int64_t n) {
+  return sumOf(n, [=](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
+}
+
+void addTo(double* sums, const float* x, int64_t n) {
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < n; ++i) sums[i] += x[i];
+}
+
 float minimum(const float* x, int64_t n) { return -largestOf<negated>(x, n); }
 
 constexpr RowLoops makeRowLoops() {
-  return {largestOf<same>, minimum, largestOf<finiteMagnitude>, quantize<int8_t>, quantize<uint8_t>, widen<int8_t>, widen<uint8_t>};
+  return {largestOf<same>, minimum,          largestOf<finiteMagnitude>, sum,           squares,
+          addTo,           quantize<int8_t>, quantize<uint8_t>,          widen<int8_t>, widen<uint8_t>};
 }
 
 }  // namespace

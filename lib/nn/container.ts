@@ -1,5 +1,5 @@
 import { QuantoError } from '../tensor/error';
-import { tensorsIn } from '../tensor/scope';
+import { isTidied, tensorsIn } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 
 import { nativeActivation } from './activation';
@@ -16,6 +16,9 @@ function setChild(parent: AnyModule, name: string, child: AnyModule): void {
   (parent as unknown as Record<string, AnyModule>)[name] = child;
 }
 
+/** The children of a Sequential; one that was added twice is there twice. */
+const inOrder = (parent: Sequential): Module[] => Object.values(parent).filter((value): value is Module => value instanceof Module);
+
 /** Whether a module or one below it has the tensor among its own properties, so that it may be used again. */
 function holds(module: AnyModule, tensor: Tensor): boolean {
   return module.modules().some((part) => {
@@ -26,7 +29,8 @@ function holds(module: AnyModule, tensor: Tensor): boolean {
 
 /**
  * Runs modules one after another; the children are named '0', '1' and so on. A result between two children is freed as soon as it was
- * used, unless it is kept or a child holds it; a child that hands its result to somebody else calls `keep` on it. Without a gradient a
+ * used (a small one at the end of the `tidy` around, if there is one), unless it is kept or a child holds it; a child that hands its
+ * result to somebody else calls `keep` on it. Without a gradient a
  * quantized linear layer takes over the activation after it, and norms and linear layers the quantization of what a linear layer reads.
  */
 export class Sequential extends Module {
@@ -47,19 +51,19 @@ export class Sequential extends Module {
     return this;
   }
 
-  *[Symbol.iterator](): Iterator<Module> {
-    for (const [, child] of this.namedChildren()) yield child as Module;
+  [Symbol.iterator](): Iterator<Module> {
+    return inOrder(this)[Symbol.iterator]();
   }
 
   override fusions(): readonly Fusion[] {
-    const children = [...this];
+    const children = inOrder(this);
     return children.map((_, i) => fusionAt(children, i)).filter((fusion) => fusion !== null);
   }
 
   forward(src: Tensor): Tensor {
     let current = src;
     let producer: Module | null = null;
-    const children = [...this];
+    const children = inOrder(this);
     for (let i = 0; i < children.length; i++) {
       const child = children[i];
       const fusion = fusionAt(children, i);
@@ -84,7 +88,11 @@ function fusionAt(children: readonly Module[], i: number): (Fusion & { layer: Fu
   return activation || readers.length > 0 ? { layer, activation, readers } : null;
 }
 
+/** Elements of a result for which looking for holders takes longer than the memory is worth. */
+const SMALL_RESULT = 65536;
+
 function isTemporary(tensor: Tensor, input: Tensor, producer: Module, consumer: Module): boolean {
+  if (isTidied() && tensor.numel <= SMALL_RESULT) return false;
   if (tensor === input || tensor.parts().some((part) => part.kept)) return false;
   return !holds(producer, tensor) && !holds(consumer, tensor);
 }

@@ -3,6 +3,9 @@ import type { Tensor } from './tensor';
 
 const scopes: Tensor[][] = [];
 
+/** Whether a `tidy` is running, which will free the tensors made now. */
+export const isTidied = (): boolean => scopes.length > 0;
+
 /** Called for every tensor made; the innermost `tidy` will free it. */
 export function trackTensor(tensor: Tensor): void {
   scopes.at(-1)?.push(tensor);
@@ -70,7 +73,8 @@ export function tidy<R>(body: () => R): R {
       '[tidy] expected a synchronous function but got one that returns a promise; call tidy inside it, around the synchronous parts',
     );
   }
-  const survivors = tensorsIn(result);
+  // Most results are one tensor, which needs no search.
+  const survivors = isTensor(result) ? new Set(result.parts()) : tensorsIn(result);
   for (const tensor of made) {
     if (tensor.kept) continue;
     if (survivors.has(tensor)) trackTensor(tensor);

@@ -99,6 +99,31 @@ void tailCase(const Version& version, int64_t n) {
   CHECK(version.loops->absmax(x.data(), n) == finite, "%s: finite absmax of %ld", version.name, long(n));
 }
 
+// Sums within the rounding of pairs of float32, and the bits of the reference.
+void sumCase(const Version& version, int64_t n) {
+  std::vector<float> x(n + 1);
+  for (auto& value : x) value = random_.symmetric() * 3;
+  const float mean = 0.25f;
+  double sum = 0, magnitudes = 0, squares = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const double distance = x[i] - mean;
+    sum += x[i], magnitudes += std::fabs(x[i]), squares += distance * distance;
+  }
+  constexpr double kRounding = 4 * 0x1p-24;
+  CHECK(std::fabs(version.loops->sum(x.data(), n) - sum) <= kRounding * magnitudes, "%s: sum of %ld", version.name, long(n));
+  CHECK(std::fabs(version.loops->squares(x.data(), mean, n) - squares) <= kRounding * squares, "%s: squares of %ld", version.name, long(n));
+  CHECK(version.loops->sum(x.data(), n) == kRowLoopsRef.sum(x.data(), n), "%s: other bits in the sum of %ld", version.name, long(n));
+  CHECK(version.loops->squares(x.data(), mean, n) == kRowLoopsRef.squares(x.data(), mean, n), "%s: other bits in the squares of %ld",
+        version.name, long(n));
+  constexpr double kUntouched = -77;
+  std::vector<double> sums(n + 1, 0.5);
+  sums[n] = kUntouched;
+  version.loops->addTo(sums.data(), x.data(), n);
+  bool equal = sums[n] == kUntouched;
+  for (int64_t i = 0; i < n; ++i) equal = equal && sums[i] == 0.5 + x[i];
+  CHECK(equal, "%s: %ld running sums", version.name, long(n));
+}
+
 }  // namespace
 
 int main() {
@@ -110,8 +135,8 @@ int main() {
     }
     for (const float scale : {0.0f, 0x1p-140f, 0x1p-126f, 0x1p-61f, 0x1p-60f, 0x1p60f, 0x1p61f, 0x1p120f, std::nanf("")})
       codesCase<int8_t>(version, scale, version.loops->quantizeInt8);
-    for (int64_t n = 0; n < 200; ++n) tailCase(version, n);
-    for (const int64_t n : {511, 512, 513, 577, 1024, 1100}) tailCase(version, n);
+    for (int64_t n = 0; n < 200; ++n) tailCase(version, n), sumCase(version, n);
+    for (const int64_t n : {511, 512, 513, 577, 1024, 1100}) tailCase(version, n), sumCase(version, n);
   }
   return check::report("row_loops_test");
 }

@@ -2,7 +2,7 @@ import * as nn from '../../lib/nn';
 import { add, ones, tensor } from '../../lib/ops';
 import { memory } from '../../lib/tensor/device';
 import { noGrad } from '../../lib/tensor/grad-mode';
-import { keep } from '../../lib/tensor/scope';
+import { keep, tidy } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { codeOf } from '../harness/errors';
 import { settledMemory } from '../harness/memory';
@@ -45,6 +45,18 @@ describe('Sequential', () => {
       [true, true],
       [true, false],
     ]);
+  });
+
+  test.each([
+    ['a small one', 10, false],
+    ['a large one', 100_000, true],
+  ])('frees within tidy what is between its children: %s', (_, elements, atOnce) => {
+    const spy = new Spy();
+    tidy(() => {
+      new nn.Sequential(spy, new Spy()).forward(ones([elements]));
+      expect(freed(spy)).toEqual([false, atOnce]);
+    });
+    expect(freed(spy)).toEqual([true, true]);
   });
 
   test.each(['keep', 'hold', 'holdDeep'] as const)('spares a result that its producer did %s', (how) => {
