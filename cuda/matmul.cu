@@ -38,17 +38,17 @@ void addBias(Issue& issue, const View& sums, const View& bias, const View& out) 
   });
 }
 
-// A matrix of sums that lasts until the next slot runs.
-View scratchSums(Issue& issue, DType dtype, int64_t m, int64_t n) {
+// Matrices of sums that last until the next slot runs.
+View scratchSums(Issue& issue, DType dtype, int64_t batch, int64_t m, int64_t n) {
   View sums{};
   sums.dtype = static_cast<int32_t>(dtype);
   sums.ndim = 3;
-  const int64_t shape[] = {1, m, n}, strides[] = {m * n, n, 1};
+  const int64_t shape[] = {batch, m, n}, strides[] = {m * n, n, 1};
   for (int dim = 0; dim < 3; ++dim) {
     sums.shape[dim] = shape[dim];
     sums.strides[dim] = strides[dim];
   }
-  sums.data = issue.scratch(Scratch::sums, static_cast<size_t>(m * n * sizeOf(dtype)));
+  sums.data = issue.scratch(Scratch::sums, static_cast<size_t>(batch * m * n * sizeOf(dtype)));
   return sums;
 }
 
@@ -67,6 +67,41 @@ void multiplyCodeViews(Issue& issue, const View& a, const View& b, const Store& 
         return fourCodes(right + item * rightBatch + l * rightDepth + j * rightColumn, rightDepth, k - l);
       },
       store);
+}
+
+// Sums of a batch that are in scratch memory at a time: the device keeps that memory.
+constexpr int64_t kBatchSums = int64_t{1} << 22;
+
+// Items [first, first + count) of a batch.
+View itemsOf(View view, int64_t first, int64_t count) {
+  view.data = static_cast<char*>(view.data) + first * view.strides[0] * sizeOf(dtypeOf(view));
+  view.shape[0] = count;
+  return view;
+}
+
+// Products of codes by the library, scaled: the sums lie in `out` itself where its elements are as wide, else in scratch memory.
+bool scaleByBlasLt(Issue& issue, Queue* queue, const View& a, const View& b, const float* scale, const View& out) {
+  const int64_t m = out.shape[1], n = out.shape[2];
+  const bool inPlace = dtypeOf(out) == DType::float32;
+  const int64_t most = inPlace ? out.shape[0] : kBatchSums / (m * n) + 1;
+  for (int64_t first = 0; first < out.shape[0]; first += most) {
+    const int64_t count = out.shape[0] - first < most ? out.shape[0] - first : most;
+    const View items = itemsOf(out, first, count);
+    View sums = items;
+    if (!inPlace) sums = scratchSums(issue, DType::int32, count, m, n);
+    sums.dtype = static_cast<int32_t>(DType::int32);
+    if (issue.failed() || !multiplyByBlasLt(issue, queue, itemsOf(a, first, count), itemsOf(b, first, count), sums)) return false;
+    const auto loop = makeLoop({&items, &sums});
+    const Operand integers(sums), to(items);
+    issue.forEach(loop.count, [=] QUANTO_DEVICE(int64_t i) {
+      int64_t at[2];
+      loop.place(i, at);
+      int32_t sum;
+      memcpy(&sum, static_cast<const char*>(integers.data) + at[1] * sizeof sum, sizeof sum);
+      to.set(at[0], static_cast<float>(sum) * *scale);
+    });
+  }
+  return true;
 }
 
 // Rows from which the library's tiles pay; below, every weight is read once by our own kernel.
@@ -90,13 +125,24 @@ Status intMatmul(Queue* queue, const View* a, const View* b, const View* out) {
   return issue.finish();
 }
 
+Status intMatmulScaled(Queue* queue, const View* a, const View* b, const View* scale, const View* out) {
+  Issue issue(queue);
+  const auto* factor = static_cast<const float*>(scale->data);
+  if (elementCount(*out) == 0 || scaleByBlasLt(issue, queue, *a, *b, factor, *out)) return issue.finish();
+  const Target to(*out, nullptr);
+  multiplyCodeViews(issue, *a, *b, [=] QUANTO_DEVICE(int64_t item, int64_t i, int64_t j, int sum) {
+    to.set(item, i, j, static_cast<float>(sum) * *factor);
+  });
+  return issue.finish();
+}
+
 Status linear(Queue* queue, const View* src, const View* weight, const View* bias, const View* out) {
   Issue issue(queue);
   const View a = batched(*src), b = transposed(batched(*weight)), target = batched(*out);
   if (elementCount(target) == 0) return issue.finish();
   // Adding the bias to a sum that was rounded to a narrow dtype would round twice, so it is added to float32 sums.
   const bool direct = !bias || dtypeOf(*out) == DType::float32;
-  const View sums = direct ? target : scratchSums(issue, DType::float32, target.shape[1], target.shape[2]);
+  const View sums = direct ? target : scratchSums(issue, DType::float32, 1, target.shape[1], target.shape[2]);
   if (issue.failed()) return issue.finish();
   if (!multiplyByBlasLt(issue, queue, a, b, sums)) multiplyFloats(issue, a, b, bias, target);
   else if (bias) addBias(issue, sums, *bias, target);
@@ -167,7 +213,7 @@ Status multiplyCodes(Queue* queue, const View* src, const View* srcScale, const 
     return issue.finish();
   }
   if (m >= kManyRows) {
-    const View sums = scratchSums(issue, DType::int32, m, n);
+    const View sums = scratchSums(issue, DType::int32, 1, m, n);
     if (!issue.failed() && multiplyByBlasLt(issue, queue, a, b, sums)) {
       const auto* values = static_cast<const int32_t*>(sums.data);
       issue.forEach(m * n, [=] QUANTO_DEVICE(int64_t i) {

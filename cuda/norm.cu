@@ -2,6 +2,7 @@
 #include "../csrc/scalar_math.h"
 #include "backend.h"
 #include "block.h"
+#include "codes.h"
 #include "loops.h"
 #include "queue.h"
 
@@ -38,6 +39,59 @@ QUANTO_DEVICE float largestOf(const Operand& src, int64_t place, int64_t n) {
   }
   return largestBlock(largest);
 }
+
+// Layer norm: store(element, value) takes the results; means and inverses, where given, what they were made of.
+template <class Store>
+void normalizeRows(Issue& issue, const View* src, const View* weight, const View* bias, float* means, float* inverses, double eps,
+                   const Store& store) {
+  const Rows rows = rowsOf(*src);
+  const int64_t n = rows.n;
+  const Operand source(*src), scale(weight), shift(bias);
+  forEachRowBlock(issue, rows.count, n, [=] QUANTO_DEVICE(int64_t row) {
+    const int64_t place = row * n;
+    const auto count = static_cast<double>(n);
+    const auto center = static_cast<float>(sumOver(n, [&](int64_t i) { return source.get(place + i); }) / count);
+    const auto squared = [&](int64_t i) {
+      const float distance = source.get(place + i) - center;
+      return distance * distance;
+    };
+    const auto inverse = static_cast<float>(1 / ::sqrt(sumOver(n, squared) / count + eps));
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) {
+      float y = (source.get(place + i) - center) * inverse;
+      if (scale.given()) y *= scale.get(i);
+      if (shift.given()) y += shift.get(i);
+      store(place + i, y);
+    }
+    if (threadIdx.x == 0 && means) means[row] = center;
+    if (threadIdx.x == 0 && inverses) inverses[row] = inverse;
+  });
+}
+
+// RMS norm, in the same way.
+template <class Store>
+void scaleRows(Issue& issue, const View* src, const View* weight, float* inverses, double eps, const Store& store) {
+  const Rows rows = rowsOf(*src);
+  const int64_t n = rows.n;
+  const Operand source(*src), scale(weight);
+  forEachRowBlock(issue, rows.count, n, [=] QUANTO_DEVICE(int64_t row) {
+    const int64_t place = row * n;
+    const auto squared = [&](int64_t i) { return source.get(place + i) * source.get(place + i); };
+    const auto inverse = static_cast<float>(1 / ::sqrt(sumOver(n, squared) / static_cast<double>(n) + eps));
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) {
+      const float y = source.get(place + i) * inverse;
+      store(place + i, scale.given() ? y * scale.get(i) : y);
+    }
+    if (threadIdx.x == 0 && inverses) inverses[row] = inverse;
+  });
+}
+
+// Takes results as int8 codes.
+struct Encoder {
+  Operand scale;
+  int8_t* codes;
+  Encoder(const View& scale, const View& out) : scale(scale), codes(static_cast<int8_t*>(out.data)) {}
+  QUANTO_DEVICE void operator()(int64_t at, float value) const { codes[at] = int8Code(value, scale.get(0), scale.dtype); }
+};
 
 // The gradient of x_hat = (x - mean) * rstd is rstd * (g - mean(g) - x_hat * mean(g * x_hat)) with g = dout * weight; RMS norm has no
 // mean, and its g keeps its own.
@@ -135,28 +189,15 @@ Status logSoftmaxBackward(Queue* queue, const View* dout, const View* out, const
 Status layerNorm(Queue* queue, const View* src, const View* weight, const View* bias, const View* out, const View* mean, const View* rstd,
                  double eps) {
   Issue issue(queue);
-  const Rows rows = rowsOf(*src);
-  const int64_t n = rows.n;
-  const Operand source(*src), scale(weight), shift(bias), target(*out);
-  float *const means = floats(mean), *const inverses = floats(rstd);
-  forEachRowBlock(issue, rows.count, n, [=] QUANTO_DEVICE(int64_t row) {
-    const int64_t place = row * n;
-    const auto count = static_cast<double>(n);
-    const auto center = static_cast<float>(sumOver(n, [&](int64_t i) { return source.get(place + i); }) / count);
-    const auto squared = [&](int64_t i) {
-      const float distance = source.get(place + i) - center;
-      return distance * distance;
-    };
-    const auto inverse = static_cast<float>(1 / ::sqrt(sumOver(n, squared) / count + eps));
-    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) {
-      float y = (source.get(place + i) - center) * inverse;
-      if (scale.given()) y *= scale.get(i);
-      if (shift.given()) y += shift.get(i);
-      target.set(place + i, y);
-    }
-    if (threadIdx.x == 0 && means) means[row] = center;
-    if (threadIdx.x == 0 && inverses) inverses[row] = inverse;
-  });
+  const Operand target(*out);
+  normalizeRows(issue, src, weight, bias, floats(mean), floats(rstd), eps,
+                [=] QUANTO_DEVICE(int64_t at, float value) { target.set(at, value); });
+  return issue.finish();
+}
+
+Status layerNormInt8(Queue* queue, const View* src, const View* weight, const View* bias, const View* scale, const View* out, double eps) {
+  Issue issue(queue);
+  normalizeRows(issue, src, weight, bias, nullptr, nullptr, eps, Encoder(*scale, *out));
   return issue.finish();
 }
 
@@ -170,20 +211,14 @@ Status layerNormBackward(Queue* queue, const View* dout, const View* src, const 
 
 Status rmsNorm(Queue* queue, const View* src, const View* weight, const View* out, const View* rstd, double eps) {
   Issue issue(queue);
-  const Rows rows = rowsOf(*src);
-  const int64_t n = rows.n;
-  const Operand source(*src), scale(weight), target(*out);
-  float* const inverses = floats(rstd);
-  forEachRowBlock(issue, rows.count, n, [=] QUANTO_DEVICE(int64_t row) {
-    const int64_t place = row * n;
-    const auto squared = [&](int64_t i) { return source.get(place + i) * source.get(place + i); };
-    const auto inverse = static_cast<float>(1 / ::sqrt(sumOver(n, squared) / static_cast<double>(n) + eps));
-    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) {
-      const float y = source.get(place + i) * inverse;
-      target.set(place + i, scale.given() ? y * scale.get(i) : y);
-    }
-    if (threadIdx.x == 0 && inverses) inverses[row] = inverse;
-  });
+  const Operand target(*out);
+  scaleRows(issue, src, weight, floats(rstd), eps, [=] QUANTO_DEVICE(int64_t at, float value) { target.set(at, value); });
+  return issue.finish();
+}
+
+Status rmsNormInt8(Queue* queue, const View* src, const View* weight, const View* scale, const View* out, double eps) {
+  Issue issue(queue);
+  scaleRows(issue, src, weight, nullptr, eps, Encoder(*scale, *out));
   return issue.finish();
 }
 

@@ -1,5 +1,5 @@
-#include "../csrc/scalar_math.h"
 #include "backend.h"
+#include "codes.h"
 #include "loops.h"
 #include "queue.h"
 
@@ -14,16 +14,8 @@ Status quantize(Queue* queue, const View* src, const View* scale, const View* ou
   issue.forEach(loop.count, [=] QUANTO_DEVICE(int64_t i) {
     int64_t at[3];
     loop.place(i, at);
-    const float divisor = scales.get(at[2]), exact = values.get(at[1]) / divisor;
-    // A scale of 0 belongs to an all-zero channel: its codes are 0, infinities included. So is the code of NaN.
-    float quotient = divisor == 0 || exact != exact ? 0.0f : exact;
-    // The original divides in the dtype of src, so the quotient of a narrow one is rounded before it is rounded to an integer.
-    if (values.dtype != DType::float32) quotient = rounded(quotient, values.dtype);
-    if (!realCodes) {
-      quotient = math::roundEven(quotient < low ? low : quotient > high ? high : quotient);
-      quotient = quotient < low ? low : quotient > high ? high : quotient;
-    }
-    codes.set(at[0], quotient);
+    const float quotient = codeQuotient(values.get(at[1]), scales.get(at[2]), values.dtype);
+    codes.set(at[0], realCodes ? quotient : clampedCode(quotient, low, high));
   });
   return issue.finish();
 }

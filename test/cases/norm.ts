@@ -1,5 +1,6 @@
 import * as ops from '../../lib/ops';
-import { beside, type Case, type Failure } from '../harness/case';
+import { layerNormCodes, rmsNormCodes } from '../../lib/ops/norm';
+import { beside, type Case, type Failure, type Input } from '../harness/case';
 import { NdArray, total, zip } from '../harness/ndarray';
 import { uniform } from '../harness/random';
 
@@ -102,6 +103,12 @@ const biasOnly: Case = {
   roundings: 8,
 };
 
+const rmsNorm = (src: NdArray, weight?: NdArray) =>
+  src.mapRows(src.ndim - 1, (values) => {
+    const rms = Math.sqrt(total(values.map((value) => value * value)) / values.length + 1e-6);
+    return values.map((value, i) => (value / rms) * (weight?.data[i] ?? 1));
+  });
+
 const rmsNorms = (
   [
     ['', [3, 4, 17], true],
@@ -114,15 +121,62 @@ const rmsNorms = (
   name: `rmsNorm${how}`,
   inputs: [{ shape }, ...(hasWeight ? [{ shape: shape.slice(-1), optional: true }] : [])],
   run: (x, weight) => ops.rmsNorm(x, weight),
-  reference: (x, weight?: NdArray) =>
-    x.mapRows(x.ndim - 1, (values) => {
-      const rms = Math.sqrt(total(values.map((value) => value * value)) / values.length + 1e-6);
-      return values.map((value, i) => (value / rms) * (weight?.data[i] ?? 1));
-    }),
+  reference: rmsNorm,
   roundings: 8,
   gradient: how !== ' large',
   empty: how === '' ? [[0, 4, 17], [17]] : undefined,
 }));
+
+/** As by quantize: half to even, and the ends of int8. */
+const codeOf = (value: number) => {
+  const [below, rest] = [Math.floor(value), value - Math.floor(value)];
+  const nearest = rest === 0.5 ? below + (below & 1) : Math.round(value);
+  return Math.min(127, Math.max(-128, nearest));
+};
+
+/** Norms whose results are codes; clone refuses what is no tensor. Rounded to a narrow dtype on the way they are not those of float64. */
+const codeRows = (
+  [
+    [1, 8],
+    [7, 1],
+    [15, 7],
+    [2, 15],
+    [3, 17],
+    [1, 33],
+    [4, 50],
+    [5, 63],
+    [2, 65],
+    [3, 127],
+    [2, 1030],
+  ] as const
+).flatMap(([rows, n]): Case[] => {
+  const common = { family: 'norm', output: 'int8', gradient: false, halfRoundings: false } as const;
+  const parameter: Input = { shape: [n] };
+  const scale: Input = { shape: [1], domain: uniform(0.01, 0.03) };
+  const coded = (values: NdArray, by: NdArray) => values.map((value) => codeOf(value / by.data[0]));
+  return [
+    {
+      ...common,
+      name: `layerNorm to int8 ${rows} of ${n}`,
+      inputs: [{ shape: [rows, n] }, parameter, parameter, scale],
+      run: (...inputs) => {
+        const [x, weight, bias, by] = inputs.map(ops.clone);
+        return layerNormCodes(x, [n], weight, bias, 1e-5, by);
+      },
+      reference: (x, weight, bias, by) => coded(layerNorm(1)(x, weight, bias), by),
+    },
+    {
+      ...common,
+      name: `rmsNorm to int8 ${rows} of ${n}`,
+      inputs: [{ shape: [rows, n] }, parameter, scale],
+      run: (...inputs) => {
+        const [x, weight, by] = inputs.map(ops.clone);
+        return rmsNormCodes(x, weight, 1e-6, by);
+      },
+      reference: (x, weight, by) => coded(rmsNorm(x, weight), by),
+    },
+  ];
+});
 
 /** A value for each channel, over [N, C, ...]. */
 const channel = (vector: NdArray, ndim: number) => vector.reshape(vector.data.length, ...Array<number>(ndim - 2).fill(1));
@@ -212,7 +266,7 @@ function vector(...values: number[]): NdArray {
   return NdArray.from([values.length], ([i]) => values[i]);
 }
 
-export const normCases: readonly Case[] = [...softmaxes, ...layerNorms, biasOnly, ...rmsNorms, ...batchNorms];
+export const normCases: readonly Case[] = [...softmaxes, ...layerNorms, biasOnly, ...rmsNorms, ...codeRows, ...batchNorms];
 
 const x = () => ops.zeros([2, 3]);
 const failure = (name: string, run: () => unknown, code: Failure['code'], message?: RegExp): Failure => ({
