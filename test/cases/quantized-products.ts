@@ -84,7 +84,6 @@ function weightOnlyRow(m: number, weight: Weight): Case {
       return linearOf(absolute(src), weightValues(weight, given, true), absolute(bias));
     },
     gradient: false,
-    cpuOnly: qtype.bits < 8,
     roundings: k + 4,
     // A weight of many rows is rounded as dequantizing rounds it: the product, then the difference.
     halfRoundings: 3,
@@ -124,7 +123,6 @@ function integerRow(m: number, weight: Weight, axis: null | 'token'): Case {
       return linearOf(absolute(src), weightValues(weight, parts, true), absolute(bias), scaleOf(srcScale));
     },
     gradient: false,
-    cpuOnly: qtype.bits < 8,
     // Sums of codes are exact: what is rounded is each group's part, the scales and the bias.
     roundings: (4 * k) / groupSize + 4,
   };

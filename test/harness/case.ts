@@ -45,14 +45,9 @@ export interface Case {
   readonly halfRoundings?: number | false;
   /** Shapes of the inputs with sizes of 0 that run as well. */
   readonly empty?: readonly Shape[];
-  /** Whether other devices have no kernel for it. */
-  readonly cpuOnly?: boolean;
   /** false where the op refuses other than row-major inputs. */
   readonly strided?: boolean;
 }
-
-/** Whether a row runs on a device. */
-export const runsOn = ({ cpuOnly = false }: Case, device: Device): boolean => !cpuOnly || device === 'cpu';
 
 /** A call that must fail. */
 export interface Failure {
