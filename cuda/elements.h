@@ -11,6 +11,16 @@ QUANTO_DEVICE inline float infinity() { return floatOf(0x7f800000u); }
 
 inline DType dtypeOf(const View& view) { return static_cast<DType>(view.dtype); }
 
+QUANTO_DEVICE inline float halfToFloat(uint16_t bits) {
+#if defined(__CUDA_ARCH__)
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+#else
+  return toFloat<DType::float16>(bits);
+#endif
+}
+
 // Truncates and saturates; NaN gives 0.
 QUANTO_HOST_DEVICE inline int64_t toInteger(double value) {
   constexpr double kEnd = 9223372036854775808.0;
@@ -26,7 +36,8 @@ inline constexpr bool isFloat = std::is_same_v<T, float>;
 template <DType dtype, class T>
 QUANTO_DEVICE inline T convertIn(typename StorageOf<dtype>::type value) {
   constexpr bool real = info(dtype).kind == Kind::real;
-  if constexpr (isFloat<T>) return toFloat<dtype>(value);
+  if constexpr (isFloat<T> && dtype == DType::float16) return halfToFloat(value);
+  else if constexpr (isFloat<T>) return toFloat<dtype>(value);
   else if constexpr (std::is_same_v<T, uint8_t>) return real ? toFloat<dtype>(value) != 0 : value != 0;
   else if constexpr (real) return fromFloat<DType::int64>(toFloat<dtype>(value));
   else return static_cast<T>(value);

@@ -20,6 +20,7 @@ interface Table {
 test.each([
   ['blocks, streams and copies work, and misuse is found', 'emulator_test'],
   ['norms to int8 and scaled products have the bits of their steps', 'int8_test'],
+  ['attention holds in every layout, and makes no score wrong by one', 'attention_test'],
   ['products with few-bit weights hold, and no slot is empty by mistake', 'linear_bits_test'],
 ])('%s', async (_, program) => {
   const { stdout } = await promisify(execFile)(testBinary(program), { env: { ...process.env, LD_PRELOAD: undefined } });
