@@ -110,6 +110,7 @@ Backend makeBackend() {
   backend.copyFromHost = copyFromHost;
   backend.copyToHost = copyToHost;
   backend.packedBitsBytes = packedBitsBytes;
+  backend.packedConvBytes = packedConvBytes;
   backend.describe = describe;
 #if defined(__CUDACC__)
 #define KERNEL(name, parameters) backend.name = cuda::name;

@@ -21,6 +21,7 @@ void release(int32_t device, void* data, size_t bytes);
 Status copyFromHost(Queue* queue, void* device, const void* host, size_t bytes);
 Status copyToHost(Queue* queue, void* host, const void* device, size_t bytes);
 size_t packedBitsBytes(int64_t rows, int64_t columns, int32_t dtype, int32_t bits, int64_t groupSize);
+size_t packedConvBytes(int64_t outChannels, int64_t inChannels, int64_t taps);
 
 void closeBlasLt(DeviceQueue& queue);
 

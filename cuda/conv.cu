@@ -1,6 +1,7 @@
 // Convolution as a matrix product whose right operand is unrolled on the way (im2col): into memory for cuBLASLt, else while it is read.
 #include "backend.h"
 #include "blas_lt.h"
+#include "conv_depthwise.h"
 #include "gemm.h"
 #include "loops.h"
 #include "queue.h"
@@ -8,46 +9,6 @@
 namespace quanto::cuda {
 
 namespace {
-
-struct ConvShape {
-  int64_t images, groups;
-  int64_t inChannels, outChannels;  // of one group
-  int64_t height, width, outHeight, outWidth;
-  Window window;
-
-  ConvShape(const View& src, const View& out, const Window& window)
-      : images(src.shape[0]),
-        groups(window.groups),
-        inChannels(src.shape[1] / window.groups),
-        outChannels(out.shape[1] / window.groups),
-        height(src.shape[2]),
-        width(src.shape[3]),
-        outHeight(out.shape[2]),
-        outWidth(out.shape[3]),
-        window(window) {}
-
-  QUANTO_HOST_DEVICE int64_t taps() const { return window.kernel[0] * window.kernel[1]; }
-  QUANTO_HOST_DEVICE int64_t pixels() const { return height * width; }
-  QUANTO_HOST_DEVICE int64_t outPixels() const { return outHeight * outWidth; }
-  QUANTO_HOST_DEVICE int64_t patch() const { return inChannels * taps(); }
-
-  // Where output pixel `p` finds the value of `channel, tap` in its group's planes; -1 in the padding.
-  QUANTO_DEVICE int64_t inputPlace(int64_t channelTap, int64_t p) const {
-    const int64_t tap = channelTap % taps(), channel = channelTap / taps();
-    const int64_t y = p / outWidth * window.stride[0] - window.padding[0] + tap / window.kernel[1] * window.dilation[0];
-    const int64_t x = p % outWidth * window.stride[1] - window.padding[1] + tap % window.kernel[1] * window.dilation[1];
-    return y < 0 || y >= height || x < 0 || x >= width ? -1 : channel * pixels() + y * width + x;
-  }
-
-  // The reverse: which output pixel reads input pixel `p` through `tap`; -1 if none.
-  QUANTO_DEVICE int64_t outputPlace(int64_t tap, int64_t p) const {
-    const int64_t y = p / width + window.padding[0] - tap / window.kernel[1] * window.dilation[0];
-    const int64_t x = p % width + window.padding[1] - tap % window.kernel[1] * window.dilation[1];
-    if (y < 0 || x < 0 || y % window.stride[0] != 0 || x % window.stride[1] != 0) return -1;
-    const int64_t outY = y / window.stride[0], outX = x / window.stride[1];
-    return outY >= outHeight || outX >= outWidth ? -1 : outY * outWidth + outX;
-  }
-};
 
 View matrices(void* data, DType dtype, int64_t batch, int64_t rows, int64_t columns, int64_t batchStride) {
   View view{};
@@ -66,11 +27,12 @@ View matrices(void* data, DType dtype, int64_t batch, int64_t rows, int64_t colu
 constexpr int64_t kMostPatchBytes = int64_t{256} << 20;
 
 // One group: its patches are unrolled into scratch memory, and the library multiplies. False where it does not.
-bool convolveByBlasLt(Issue& issue, Queue* queue, const ConvShape& shape, const View& src, const View& weight, const View* bias,
+bool convolveByBlasLt(Issue& issue, Queue* queue, const ConvShape& shape, const View& src, const View& weight, const ConvFinish& finish,
                       const View& out) {
   const int64_t patch = shape.patch(), pixels = shape.outPixels(), count = shape.images * patch * pixels;
-  const bool narrowBias = bias && dtypeOf(out) != DType::float32;
-  if (shape.groups != 1 || narrowBias || count * elementBytes(src) > kMostPatchBytes) return false;
+  // Steps that follow a sum in a narrow dtype would round it twice.
+  const bool narrowSteps = !finish.isPlain() && dtypeOf(out) != DType::float32;
+  if (shape.groups != 1 || narrowSteps || count * elementBytes(src) > kMostPatchBytes) return false;
   void* patches = issue.scratch(Scratch::patches, static_cast<size_t>(count) * elementBytes(src));
   if (issue.failed()) return false;
   const int bytes = elementBytes(src);
@@ -86,21 +48,26 @@ bool convolveByBlasLt(Issue& issue, Queue* queue, const ConvShape& shape, const 
   const View right = matrices(patches, dtypeOf(src), shape.images, patch, pixels, patch * pixels);
   const View result = matrices(out.data, dtypeOf(out), shape.images, shape.outChannels, pixels, shape.outChannels * pixels);
   if (!multiplyByBlasLt(issue, queue, left, right, result)) return false;
-  if (!bias) return true;
-  const Operand summands(*bias), sums(out);
+  if (finish.isPlain()) return true;
+  const auto* sums = static_cast<const float*>(out.data);
   const int64_t channels = shape.outChannels;
   issue.forEach(shape.images * channels * pixels,
-                [=] QUANTO_DEVICE(int64_t i) { sums.set(i, sums.get(i) + summands.get(i / pixels % channels)); });
+                [=] QUANTO_DEVICE(int64_t i) { finish.store(finish.channel<float>(i / pixels % channels), i, sums[i]); });
   return true;
 }
 
-}  // namespace
-
-Status conv2d(Queue* queue, const View* src, const View* weight, const View* bias, const View* out, const Window* window) {
+Status convolve(Queue* queue, const View& src, const View& weight, const ConvFinish& finish, const View& out, const Window& window) {
   Issue issue(queue);
-  const ConvShape shape(*src, *out, *window);
-  if (elementCount(*out) == 0 || convolveByBlasLt(issue, queue, shape, *src, *weight, bias, *out)) return issue.finish();
-  const Operand source(*src), kernel(*weight), summands(bias), target(*out);
+  const ConvShape shape(src, out, window);
+  if (elementCount(out) == 0) return issue.finish();
+  const Operand source(src), kernel(weight);
+  if (shape.isDepthwise()) {
+    convolveDepthwise<float>(
+        issue, shape, [=] QUANTO_DEVICE(int64_t place) { return source.get(place); },
+        [=] QUANTO_DEVICE(int64_t place) { return kernel.get(place); }, finish);
+    return issue.finish();
+  }
+  if (convolveByBlasLt(issue, queue, shape, src, weight, finish, out)) return issue.finish();
   // An item is a group of an image.
   multiply(
       issue, shape.images * shape.groups, shape.outChannels, shape.outPixels(), shape.patch(),
@@ -112,9 +79,37 @@ Status conv2d(Queue* queue, const View* src, const View* weight, const View* bia
         return place < 0 ? 0.0f : source.get(item * shape.inChannels * shape.pixels() + place);
       },
       [=] QUANTO_DEVICE(int64_t item, int64_t channel, int64_t pixel, float sum) {
-        if (summands.given()) sum += summands.get(item % shape.groups * shape.outChannels + channel);
-        target.set((item * shape.outChannels + channel) * shape.outPixels() + pixel, sum);
+        const auto of = finish.channel<float>(item % shape.groups * shape.outChannels + channel);
+        finish.store(of, (item * shape.outChannels + channel) * shape.outPixels() + pixel, sum);
       });
+  return issue.finish();
+}
+
+}  // namespace
+
+Status conv2d(Queue* queue, const View* src, const View* weight, const View* bias, const View* out, const Window* window) {
+  return convolve(queue, *src, *weight, ConvFinish(bias, *out), *out, *window);
+}
+
+Status conv2dFused(Queue* queue, const View* src, const View* weight, const View* bias, const View* normScale, const View* normShift,
+                   const View* addend, const View* out, const Window* window, int32_t activation) {
+  ConvFinish finish(bias, *out);
+  finish.takeSteps(normScale, normShift, addend, activation);
+  return convolve(queue, *src, *weight, finish, *out, *window);
+}
+
+Status batchNormAffine(Queue* queue, const View* mean, const View* variance, const View* weight, const View* bias, const View* scale,
+                       const View* shift, double eps) {
+  Issue issue(queue);
+  const Operand means(*mean), variances(*variance), weights(weight), biases(bias);
+  auto *scales = static_cast<float*>(scale->data), *shifts = static_cast<float*>(shift->data);
+  const auto term = static_cast<float>(eps);
+  issue.forEach(scale->shape[0], [=] QUANTO_DEVICE(int64_t i) {
+    const float rstd = 1 / math::sqrt(variances.get(i) + term), factor = weights.given() ? rstd * weights.get(i) : rstd;
+    const float offset = -(factor * means.get(i));
+    scales[i] = factor;
+    shifts[i] = biases.given() ? offset + biases.get(i) : offset;
+  });
   return issue.finish();
 }
 

@@ -8,7 +8,7 @@
 namespace quanto::cuda {
 
 // Memory of the device that kernels use between two launches of one slot. The stream's order lets the next slot reuse it.
-enum class Scratch { partials, patches, sums, codes, scales, values, workspace, count };
+enum class Scratch { partials, patches, sums, codes, weights, scales, values, workspace, count };
 
 // One for each device. Every environment issues into the same stream, because the core's allocator hands a block from one environment to
 // another as soon as its last user was issued.

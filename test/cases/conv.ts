@@ -1,6 +1,6 @@
 import * as ops from '../../lib/ops';
 import type { Case, Failure } from '../harness/case';
-import { NdArray } from '../harness/ndarray';
+import { NdArray, type Shape } from '../harness/ndarray';
 
 type Numbers = readonly [number, number];
 const pair = (value: ops.Pair): Numbers => (typeof value === 'number' ? [value, value] : value);
@@ -36,16 +36,20 @@ function windowOf(kernel: ops.Pair, { stride = 1, padding = 0, dilation = 1 }: o
   return { kernel: pair(kernel), stride: pair(stride), padding: pair(padding), dilation: pair(dilation) };
 }
 
-const conv2d =
+export function convShape(options: ops.Conv2dOptions, [batch, , height, width]: Shape, [outChannels, , kh, kw]: Shape): Shape {
+  const window = windowOf([kh, kw], options);
+  return [batch, outChannels, outputSize(window, height, 0), outputSize(window, width, 1)];
+}
+
+export const conv2d =
   (options: ops.Conv2dOptions) =>
   (given: NdArray, weight: NdArray, bias?: NdArray): NdArray => {
     const src = asBatch(given);
-    const [batch, , height, width] = src.shape;
+    const [, , height, width] = src.shape;
     const [outChannels, groupChannels, kh, kw] = weight.shape;
     const window = windowOf([kh, kw], options);
     const perGroup = outChannels / (options.groups ?? 1);
-    const shape = [batch, outChannels, outputSize(window, height, 0), outputSize(window, width, 1)];
-    const out = NdArray.from(shape, ([n, o, row, column]) => {
+    const out = NdArray.from(convShape(options, src.shape, weight.shape), ([n, o, row, column]) => {
       let sum = bias?.at([o]) ?? 0;
       for (const [i, j, y, x] of tapsAt(window, [height, width], [row, column])) {
         for (let c = 0; c < groupChannels; c++)

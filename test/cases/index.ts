@@ -4,6 +4,7 @@ import type { Case } from '../harness/case';
 import { attentionCases } from './attention';
 import { binaryCases } from './binary';
 import { convCases } from './conv';
+import { convStepCases } from './conv-steps';
 import { convertCases } from './convert';
 import { creationCases } from './creation';
 import { indexCases } from './indexing';
@@ -26,6 +27,7 @@ export const cases: readonly Case[] = [
   ...indexCases,
   ...normCases,
   ...convCases,
+  ...convStepCases,
   ...lossCases,
   ...attentionCases,
   ...convertCases,

@@ -19,6 +19,7 @@ interface Table {
 
 test.each([
   ['blocks, streams and copies work, and misuse is found', 'emulator_test'],
+  ['convolutions have the bits of their steps', 'conv_test'],
   ['norms to int8 and scaled products have the bits of their steps', 'int8_test'],
   ['attention holds in every layout, and makes no score wrong by one', 'attention_test'],
   ['products with few-bit weights hold, and no slot is empty by mistake', 'linear_bits_test'],
@@ -54,6 +55,17 @@ test('float, calibrated and frozen models move there and back', async () => {
   expect(report.float).toBeLessThan(1e-5);
   // One step of an activation's codes is 1/127 of the largest value: sums that round apart may move one.
   expect(report.frozen).toBeLessThan(0.02);
+  // A layer of a residual network is one call, and its packed weights change their form on the way.
+  expect(report).toMatchObject({
+    residualFloatCalls: ['batchNormAffine', 'conv2dFused'],
+    residualFloatBack: true,
+    residualMoveCalls: ['packWeight', 'unpackWeight'],
+    residualFrozenCalls: ['batchNormAffine', 'conv2dInt8'],
+    residualFrozenBack: true,
+    residualPackedBack: true,
+  });
+  expect(report.residualFloat).toBeLessThan(1e-5);
+  expect(report.residualFrozen).toBeLessThan(0.02);
 });
 
 test('the MNIST demo runs on it', async () => {

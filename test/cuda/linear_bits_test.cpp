@@ -210,8 +210,7 @@ void testSlots() {
   if (!backend().name) empty += #name " ";
 #include "../../csrc/kernels.def"
 #undef KERNEL
-  const std::string expected = "conv2dFused conv2dInt8 batchNormAffine packConvWeight unpackConvWeight ";
-  CHECK(empty == expected, "the empty slots are %s, not %s", empty.c_str(), expected.c_str());
+  CHECK(empty.empty(), "these slots are empty: %s", empty.c_str());
 }
 
 }  // namespace

@@ -1,9 +1,10 @@
 import { maxPool2d, ones, tensor } from '../../lib/ops';
 import { convCases, convFailures } from '../cases/conv';
+import { convStepCases } from '../cases/conv-steps';
 import { slopesAt } from '../harness/gradient';
 import { runCases } from '../harness/run-cases';
 
-runCases(convCases, convFailures);
+runCases([...convCases, ...convStepCases], convFailures);
 
 test('the first of equal maxima takes the gradient', () => {
   expect(slopesAt([[[1, 1], [1, 1]]], (x) => maxPool2d(x, 2))).toEqual([[[1, 0], [0, 0]]]); // prettier-ignore

@@ -15,6 +15,8 @@ import {
   tidy,
   type Tensor,
 } from '../../../lib';
+import { ResNet } from '../../../lib/models';
+import { native } from '../../../lib/native';
 import { collectGarbage } from '../../harness/garbage';
 
 const build = () =>
@@ -55,6 +57,50 @@ function tune(model: nn.Module, input: Tensor): number[] {
   return losses;
 }
 
+/** Names of the native calls of a function, one by one. */
+function callsOf(run: () => unknown): string[] {
+  const functions = native as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const calls: string[] = [];
+  const before = { ...functions };
+  for (const name of Object.keys(before).filter((each) =>
+    /^(conv2d|batchNorm|unary|binary|quantize|dequantize|packWeight|unpackWeight)/.test(each),
+  )) {
+    functions[name] = (...args) => (calls.push(name), before[name](...args));
+  }
+  run();
+  Object.assign(functions, before);
+  return [...new Set(calls)].sort();
+}
+
+/** A residual network: float, then of integers with fused norms, packed on each device as its kernels want. */
+async function moveResidual(report: Record<string, unknown>): Promise<void> {
+  using x = randn([2, 3, 9, 7]);
+  using far = x.to('cuda');
+  const model = new ResNet({ depth: 8 }).eval();
+  const forward = (input: Tensor) => noGrad(() => model.forward(input));
+  const home = forward(x);
+  model.to('cuda');
+  report.residualFloat = distance(home, forward(far));
+  report.residualFloatCalls = callsOf(() => forward(far));
+  model.to('cpu');
+  report.residualFloatBack = equal(home, forward(x));
+
+  quantize(model, { weights: qint8, activations: qint8, integerConvs: true });
+  await calibration(async () => void (await forward(x).dequantize().data()));
+  freeze(model);
+  const frozen = forward(x);
+  report.residualMoveCalls = callsOf(() => model.to('cuda'));
+  const there = forward(far);
+  report.residualFrozen = distance(frozen, there);
+  report.residualFrozenCalls = callsOf(() => forward(far));
+  model.to('cpu');
+  report.residualFrozenBack = equal(frozen, forward(x));
+  model.to('cuda');
+  report.residualPackedBack = equal(there, forward(far));
+  model.to('cpu');
+  there.dispose();
+}
+
 async function main(): Promise<void> {
   const report: Record<string, unknown> = {};
   manualSeed(3);
@@ -87,6 +133,7 @@ async function main(): Promise<void> {
 
   far.dispose();
   frozen.dispose();
+  await moveResidual(report);
   synchronize();
   await collectGarbage();
   emptyCache();
