@@ -14,7 +14,7 @@ int64_t roundUp(int64_t value, int64_t step) { return (value + step - 1) / step 
 // in whole loads of 16 bytes for many.
 constexpr int kLoad = 16, kWord = 4;
 constexpr int64_t kFewChannels = 8;
-int64_t channelBytesOf(int64_t inChannels) { return roundUp(inChannels, inChannels <= kFewChannels ? kWord : kLoad); }
+int64_t channelBytesOf(int64_t inChannels) { return roundUp(inChannels > 0 ? inChannels : 1, inChannels <= kFewChannels ? kWord : kLoad); }
 
 // The packed form of a weight [O, C, ...taps]: O rows of [taps][channels], made up to whole loads.
 struct PackedConv {
@@ -114,12 +114,12 @@ class Patch {
     }
   }
 
-  // The codes here; zeros in the padding and past the last tap.
+  // The codes here; zeros in the padding. What is read past the last tap meets zeros of the weight.
   template <class Piece>
   QUANTO_DEVICE Piece get() const {
     const ConvShape& shape = call_.shape;
     const int64_t y = y_ + ky_ * shape.window.dilation[0], x = x_ + kx_ * shape.window.dilation[1];
-    if (!image_ || ky_ >= shape.window.kernel[0] || !shape.isInside(y, x)) return Piece{};
+    if (!image_ || !shape.isInside(y, x)) return Piece{};
     return *reinterpret_cast<const Piece*>(image_ + (y * shape.width + x) * call_.channelBytes + channel_);
   }
 

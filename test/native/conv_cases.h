@@ -45,6 +45,7 @@ inline const Case kCases[] = {
     {1, 2, 4, 8, 8, {{3, 3}, {1, 1}, {90, 90}, {90, 90}, 1}},
     {1, 2, 2, 6, 6, {{2, 2}, {40, 40}, {150, 150}, {1, 1}, 2}},
     {0, 3, 4, 7, 9, square(3)},
+    {1, 0, 3, 4, 5, square(3, 1, 1)},
 };
 
 inline int64_t outSize(int64_t size, const Window& w, int dim) {
