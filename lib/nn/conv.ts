@@ -67,8 +67,8 @@ export class Conv2d extends Module {
 
   /**
    * relu(norm(forward(src)) + addend), of which each part but the norm may be left out. Where nobody can see what lies between (no gradient
-   * is recorded, the norm uses its running statistics, and neither module has hooks or a forward of a subclass) it is one native call, to
-   * the same bits; else the modules and ops run one by one.
+   * is recorded, the norm uses its running statistics, and neither module has hooks or a forward of a subclass) it is one native call; else
+   * the modules and ops run one by one. Integers give the same bits either way; sums of floats may be taken in another order.
    */
   forwardThen(src: Tensor, followers: ConvFollowers): Tensor {
     const { norm, addend, relu: rectifies = false, reader } = followers;

@@ -84,7 +84,7 @@ export function nativeSteps({ affine, addend, relu = false }: ConvSteps) {
   };
 }
 
-/** @internal conv2d and its steps in one pass, float32, without recording: the bits of the ops one by one. */
+/** @internal conv2d and its steps in one pass, float32, without recording; sums of floats may come in another order than conv2d's. */
 export function conv2dFused(src: Tensor, weight: Tensor, bias: Tensor | null, options: Conv2dOptions, steps: ConvSteps): Tensor {
   const { stride, padding, dilation, groups } = convAttributes(options);
   const { operands, activation } = nativeSteps(steps);
