@@ -6,6 +6,8 @@
 
 #include "../backend.h"
 #include "../dtype.h"
+#include "bypass.h"
+#include "loops.h"
 
 namespace quanto::cpu {
 
@@ -104,7 +106,11 @@ class Writer {
         bytes_(sizeOf(dtypeOf(view))),
         stride_(stride),
         direct_(stride == 1 && isStoredAs<T>(dtypeOf(view))),
-        store_(storeFunction<T>(dtypeOf(view))) {}
+        store_(storeFunction<T>(dtypeOf(view))) {
+    if (!direct_ || !bypassesCaches(elementCount(view) * bytes_)) return;
+    direct_ = false;
+    store_ = [](const T* buffer, int64_t n, void* target, int64_t) { copyPastCaches(target, buffer, n * sizeof(T)); };
+  }
 
   bool direct() const { return direct_; }
   // Where to compute n values to; then `write` brings them to their place.

@@ -14,11 +14,14 @@ constexpr int64_t kShortestSide = 8;
 template <class T>
 void copyRuns(const Loop<2>& loop, const View& src, const View& out) {
   const int64_t outStride = loop.innerStride(0), srcStride = loop.innerStride(1);
+  const auto copyRow = bypassesCaches(loop.count * static_cast<int64_t>(sizeof(T)))
+                           ? copyPastCaches
+                           : [](void* target, const void* source, int64_t bytes) { std::memmove(target, source, bytes); };
   forEachRunParallel(loop, kCheapGrain, loop.count, [&](int64_t, const int64_t(&offsets)[2], int64_t n) {
     T* target = static_cast<T*>(out.data) + offsets[0];
     const T* source = static_cast<const T*>(src.data) + offsets[1];
     if (outStride == 1 && srcStride == 1) {
-      std::memmove(target, source, n * sizeof(T));
+      copyRow(target, source, n * sizeof(T));
     } else if (outStride == 1 && srcStride == 0) {
       std::fill_n(target, n, *source);
     } else {

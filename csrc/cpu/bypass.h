@@ -1,0 +1,21 @@
+// Results larger than the last-level cache are written past it: an ordinary store reads the line that it overwrites first, half as much
+// memory traffic again for nothing, because nobody finds the result in a cache afterwards.
+#pragma once
+
+#include <cstdint>
+
+namespace quanto::cpu {
+
+// Whether a result of so many bytes goes past the caches. Never on machines without the instructions for it.
+bool bypassesCaches(int64_t bytes);
+
+// memcpy past the caches. Other threads see what is written once this thread has called finishBypass.
+void copyPastCaches(void* target, const void* source, int64_t bytes);
+
+inline void finishBypass() {
+#if defined(__x86_64__)
+  __builtin_ia32_sfence();
+#endif
+}
+
+}  // namespace quanto::cpu
