@@ -10,7 +10,7 @@
 #define QUANTO_UNROLL _Pragma("unroll")
 #define QUANTO_ROLLED _Pragma("unroll 1")
 // A function of the device that is called, not copied, where it is used: for what is long and rare.
-#define QUANTO_DEVICE_CALL __device__ __noinline__
+#define QUANTO_DEVICE_CALL inline __device__ __noinline__
 
 namespace quanto::cuda {
 
