@@ -161,4 +161,7 @@ struct Attention {
   }
 };
 
+// Computes calls of few queries, whose keys are read once; false: it is not one of them.
+bool attendRows(Issue& issue, const Attention& call);
+
 }  // namespace quanto::cuda

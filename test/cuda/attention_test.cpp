@@ -18,6 +18,61 @@ void run(const Tensor& query, const Tensor& key, const Tensor& value, const Tens
   target.read(out);
 }
 
+// Of few queries, whose keys are shared out among blocks, and of wide rows: everything that a kernel has in strips, more than once.
+void testStrips() {
+  using attention::Masked, attention::Sizes;
+  const Sizes sizes[] = {{1, 2, 8, 1, 1000, 64, 64}, {2, 1, 4, 2, 129, 256, 256}, {1, 1, 1, 1, 1000, 128, 1},  {300, 2, 1, 1, 260, 4, 9},
+                         {1, 1, 3, 1, 127, 17, 33},  {1, 1, 1, 8, 65, 50, 7},     {1, 1, 1, 1, 9000, 3, 5},    {1, 1, 1, 2, 70, 1024, 15},
+                         {1, 1, 1, 2, 50, 63, 257},  {1, 1, 1, 65, 65, 130, 130}, {1, 1, 2, 33, 127, 63, 260}, {2, 1, 2, 64, 64, 64, 64}};
+  for (const Sizes& at : sizes) {
+    for (const DType dtype : kFloats) {
+      attention::attentionCase(at, dtype, false, Masked::no, false, 0, run);
+      attention::attentionCase(at, dtype, false, Masked::bias, true, at.keys - at.length, run);
+      attention::attentionCase(at, dtype, true, Masked::hidden, true, at.keys / 2, run);
+    }
+  }
+}
+
+// Of few queries, and of enough for tiles: what is hidden is as if it were not there, and NaN stays where it is.
+void testHiddenAndNaN() {
+  constexpr int64_t kKeys = 150, kWidth = 8;
+  for (const int64_t length : {2, 40}) {
+    const Shape queries{1, 1, length, kWidth}, keys{1, 1, kKeys, kWidth}, scores{1, 1, length, kKeys};
+    Tensor query(DType::float32, queries), key(DType::float32, keys), value(DType::float32, keys), out(DType::float32, queries);
+    Tensor hidden(DType::boolean, scores), lowest(DType::float32, scores);
+    for (Tensor* each : {&query, &key, &value}) each->randomize(attention::random_);
+    lowest.fill([](int64_t) { return -kInfinity; });
+    hidden.fill([](int64_t) { return 0; });
+    run(query, key, value, &hidden, nullptr, out, 1, false, 0);
+    checkEach("attention to nothing", out, 0, [](int64_t) { return 0; });
+    run(query, key, value, nullptr, nullptr, out, 1, true, -length);
+    checkEach("attention before the first key", out, 0, [](int64_t) { return 0; });
+    run(query, key, value, &lowest, nullptr, out, 1, false, 0);
+    checkEach("attention with scores of -infinity", out, 0, [](int64_t) { return kNaN; });
+
+    // Key 3 is hidden, and query 1 has no number.
+    hidden.fill([](int64_t i) { return i % kKeys != 3; });
+    Tensor poisoned(query), poisonedKey(key), wanted(DType::float32, queries);
+    run(query, key, value, &hidden, nullptr, wanted, 1, false, 0);
+    for (int64_t i = 0; i < kWidth; ++i) {
+      poisoned.set(kWidth + i, kNaN);
+      poisonedKey.set(3 * kWidth + i, kNaN);
+    }
+    run(poisoned, poisonedKey, value, &hidden, nullptr, out, 1, false, 0);
+    checkEach("attention beside NaN", out, 0, [&](int64_t i) { return i / kWidth == 1 ? kNaN : wanted[i]; });
+  }
+}
+
+// Tiles of queries need no memory but their operands'.
+void testMemory() {
+  Tensor query(DType::float32, {1, 3, 90, 4}), out(query);
+  query.randomize(attention::random_);
+  const OnDevice q(query), target(out);
+  const size_t before = emulator::liveDeviceBytes();
+  CHECK(device().attention(queue, q, q, q, nullptr, nullptr, target, 0.5, 1, 0) == Status::ok, "attention failed");
+  CHECK(emulator::liveDeviceBytes() == before, "attention took %zu bytes", emulator::liveDeviceBytes() - before);
+}
+
 // Sums that differ by one where float32 holds no more digits, made so far apart that the largest takes all.
 void testExactScores() {
   constexpr int64_t kLength = 9, kKeys = 100, kWidth = 1024, kValueWidth = 5;
@@ -43,6 +98,9 @@ int main() {
   queue = device().openQueue(0);
   attention::testSizes(120, run);
   attention::testEmpty(run);
+  testStrips();
+  testHiddenAndNaN();
+  testMemory();
   testExactScores();
   CHECK(emulator::takeComplaints() == nullptr, "attention misuses nothing");
   device().closeQueue(queue);
