@@ -12,8 +12,9 @@ namespace {
 constexpr int kSide = 64, kMicro = 4, kAcross = kSide / kMicro, kThreads = kAcross * kAcross;
 // Cells of queries and keys that are in shared memory at a time, and keys of values.
 constexpr int kDepth = 16, kValueKeys = 16;
-// Rows of shared memory: lanes that write a column are in different banks, and four neighbours can be read at once.
-constexpr int kPitch = kSide + kMicro;
+
+// Where the weight of a row lies among those of a key: lanes that write four neighbours, for every fourth key, are in different banks.
+QUANTO_DEVICE int weightPlace(int key, int row) { return row ^ (key / kMicro % 8 * kMicro); }
 
 template <class Cell>
 QUANTO_DEVICE void readFour(const Cell* from, Cell (&out)[kMicro]) {
@@ -29,7 +30,7 @@ QUANTO_DEVICE void readFour(const Cell* from, Cell (&out)[kMicro]) {
 // have neighbouring rows.
 template <class Cell>
 QUANTO_DEVICE void loadStrip(const Attention& call, int64_t item, int64_t head, int64_t firstRow, int64_t firstKey, int64_t cell,
-                             Cell (&queries)[kDepth][kPitch], Cell (&keys)[kDepth][kPitch]) {
+                             Cell (&queries)[kDepth][kSide], Cell (&keys)[kDepth][kSide]) {
   const int thread = static_cast<int>(threadIdx.x) % (kThreads / 2), place = thread % kSide, depth = thread / kSide * kEight;
   const bool ofQueries = static_cast<int>(threadIdx.x) < kThreads / 2;
   const int64_t row = (ofQueries ? firstRow : firstKey) + place, end = ofQueries ? call.rows() : call.keys;
@@ -52,10 +53,11 @@ template <class Cell, int kParts>
 void attendTiles(Issue& issue, const Attention& call) {
   constexpr int kColumns = kParts * kSide;
   const int64_t tiles = (call.rows() + kSide - 1) / kSide, strips = (call.valueWidth + kColumns - 1) / kColumns;
-  issue.launch(dim3(static_cast<unsigned>(call.batch * call.shared * tiles * strips)), dim3(kThreads), [=] QUANTO_DEVICE() {
-    alignas(16) __shared__ Cell queries[kDepth][kPitch];
-    alignas(16) __shared__ Cell keys[kDepth][kPitch];
-    alignas(16) __shared__ float weights[kSide][kPitch];
+  const dim3 grid(static_cast<unsigned>(call.batch * call.shared * tiles * strips));
+  issue.launchBounded<kThreads, 2>(grid, [=] QUANTO_DEVICE() {
+    alignas(16) __shared__ Cell queries[kDepth][kSide];
+    alignas(16) __shared__ Cell keys[kDepth][kSide];
+    alignas(16) __shared__ float weights[kSide][kSide];
     alignas(16) __shared__ float values[kValueKeys][kColumns];
     __shared__ int64_t visible[kSide];
     __shared__ int64_t masks[kSide];
@@ -70,6 +72,7 @@ void attendTiles(Issue& issue, const Attention& call) {
       visible[thread] = row < endRow ? call.visible(row) : 0;
       masks[thread] = row < endRow ? call.maskPlace(item, head, row) : 0;
     }
+    __syncthreads();
 
     float results[kMicro][kParts * kMicro] = {}, largest[kMicro], weight[kMicro] = {};
     for (float& each : largest) each = -infinity();
@@ -93,14 +96,15 @@ void attendTiles(Issue& issue, const Attention& call) {
       }
 
       // The 16 threads that share rows are neighbours in one warp.
+      float scores[kMicro][kMicro];
       QUANTO_UNROLL
       for (int i = 0; i < kMicro; ++i) {
-        float scores[kMicro], top = largest[i];
+        float top = largest[i];
         QUANTO_UNROLL
         for (int j = 0; j < kMicro; ++j) {
           const int64_t key = firstKey + x + j;
-          scores[j] = key < visible[y + i] ? call.score(sums[i][j], masks[y + i], key) : -infinity();
-          top = larger(scores[j], top);
+          scores[i][j] = key < visible[y + i] ? call.score(sums[i][j], masks[y + i], key) : -infinity();
+          top = larger(scores[i][j], top);
         }
         for (int distance = 1; distance < kAcross; distance *= 2) top = larger(__shfl_xor_sync(kAllLanes, top, distance), top);
         const float shift = shiftOf(top), factor = math::exp(largest[i] - shift);
@@ -108,13 +112,15 @@ void attendTiles(Issue& issue, const Attention& call) {
         weight[i] *= factor;
         QUANTO_UNROLL
         for (int j = 0; j < kMicro; ++j) {
-          const float each = math::exp(scores[j] - shift);
-          weights[x + j][y + i] = each;
-          weight[i] += each;
+          scores[i][j] = math::exp(scores[i][j] - shift);
+          weight[i] += scores[i][j];
         }
         QUANTO_UNROLL
         for (int c = 0; c < kParts * kMicro; ++c) results[i][c] *= factor;
       }
+      QUANTO_UNROLL
+      for (int j = 0; j < kMicro; ++j)
+        *reinterpret_cast<float4*>(weights[x + j] + weightPlace(x + j, y)) = {scores[0][j], scores[1][j], scores[2][j], scores[3][j]};
 
       for (int first = 0; first < kSide && firstKey + first < endKey; first += kValueKeys) {
         for (int i = thread; i < kValueKeys * kColumns / kEight; i += kThreads) {
@@ -129,7 +135,7 @@ void attendTiles(Issue& issue, const Attention& call) {
         QUANTO_UNROLL
         for (int l = 0; l < kValueKeys; ++l) {
           float a[kMicro];
-          readFour(weights[first + l] + y, a);
+          readFour(weights[first + l] + weightPlace(first + l, y), a);
           QUANTO_UNROLL
           for (int part = 0; part < kParts; ++part) {
             float b[kMicro];

@@ -10,6 +10,7 @@ inline constexpr int kEight = 8;
 
 // Called, not copied: what cannot be read 16 bytes at a time is rare.
 QUANTO_DEVICE_CALL float loadFloat(const void* data, DType dtype, int64_t i) { return load<float>(data, dtype, i); }
+QUANTO_DEVICE_CALL int gatherCodes(const int8_t* codes, int64_t stride, int64_t left) { return fourCodes(codes, stride, left); }
 QUANTO_DEVICE_CALL void storeFloat(void* data, DType dtype, int64_t i, float value) { store(data, dtype, i, value); }
 
 // An operand [B, H, rows, columns].
@@ -67,8 +68,8 @@ QUANTO_DEVICE inline void loadEight(const Heads& from, int64_t row, int64_t colu
 QUANTO_DEVICE inline void loadEight(const Heads& from, int64_t row, int64_t column, int64_t columns, int (&out)[kEight]) {
   const int8_t* codes = static_cast<const int8_t*>(from.values.data) + row + column * from.strides[3];
   if (!from.wide || column + 4 * kEight > columns) {
-    QUANTO_ROLLED
-    for (int i = 0; i < kEight; ++i) out[i] = fourCodes(codes + 4 * i * from.strides[3], from.strides[3], columns - column - 4 * i);
+    QUANTO_UNROLL
+    for (int i = 0; i < kEight; ++i) out[i] = gatherCodes(codes + 4 * i * from.strides[3], from.strides[3], columns - column - 4 * i);
     return;
   }
   QUANTO_UNROLL

@@ -26,6 +26,18 @@ cudaError_t launch(dim3 grid, dim3 block, cudaStream_t stream, const Body& body)
   return cudaGetLastError();
 }
 
+template <int kThreads, int kBlocks, class Body>
+__global__ void __launch_bounds__(kThreads, kBlocks) runBounded(Body body) {
+  body();
+}
+
+// The same with blocks of kThreads, of which kBlocks fit on a multiprocessor at once: the compiler keeps to the registers that this leaves.
+template <int kThreads, int kBlocks, class Body>
+cudaError_t launchBounded(dim3 grid, cudaStream_t stream, const Body& body) {
+  runBounded<kThreads, kBlocks><<<grid, dim3(kThreads), 0, stream>>>(body);
+  return cudaGetLastError();
+}
+
 }  // namespace quanto::cuda
 
 #else

@@ -48,6 +48,11 @@ class Issue {
     if (!failed()) note(cuda::launch(grid, block, queue_.stream, body));
   }
 
+  template <int kThreads, int kBlocks, class Body>
+  void launchBounded(dim3 grid, const Body& body) {
+    if (!failed()) note(cuda::launchBounded<kThreads, kBlocks>(grid, queue_.stream, body));
+  }
+
   // body(i) for i in [0, count), in any order.
   template <class Body>
   void forEach(int64_t count, const Body& body) {

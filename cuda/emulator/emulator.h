@@ -82,4 +82,9 @@ cudaError_t launch(dim3 grid, dim3 block, cudaStream_t stream, const Body& body)
   return emulator::enqueue(stream, [=] { emulator::runGrid(grid, block, body); });
 }
 
+template <int kThreads, int kBlocks, class Body>
+cudaError_t launchBounded(dim3 grid, cudaStream_t stream, const Body& body) {
+  return launch(grid, dim3(kThreads), stream, body);
+}
+
 }  // namespace quanto::cuda
