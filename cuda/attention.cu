@@ -181,7 +181,7 @@ Status attention(Queue* queue, const View* query, const View* key, const View* v
   Issue issue(queue);
   if (elementCount(*out) == 0) return issue.finish();
   const Attention call(*query, *key, *value, mask, scoreScale, *out, scale, causal, diagonal);
-  if (attendRows(issue, call)) return issue.finish();
+  if (attendRows(issue, call) || attendByTensorCores(issue, call)) return issue.finish();
   if (scoreScale) attend<int>(issue, call);
   else attend<float>(issue, call);
   return issue.finish();

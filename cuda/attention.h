@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gemm.h"
+#include "mma.h"
 #include "operands.h"
 
 namespace quanto::cuda {
@@ -29,12 +30,6 @@ struct Heads {
     return batch * strides[0] + head * strides[1] + row * strides[2];
   }
 };
-
-QUANTO_DEVICE inline void widenTwo(unsigned word, DType dtype, float* out) {
-  const bool brain = dtype == DType::bfloat16;
-  out[0] = brain ? floatOf(word << 16) : halfToFloat(static_cast<uint16_t>(word & 0xffffu));
-  out[1] = brain ? floatOf(word & 0xffff0000u) : halfToFloat(static_cast<uint16_t>(word >> 16));
-}
 
 // Eight columns from `column` on of the row at `row`, zeros from `columns` on; the column is a multiple of eight.
 QUANTO_DEVICE inline void loadEight(const Heads& from, int64_t row, int64_t column, int64_t columns, float (&out)[kEight]) {
@@ -164,5 +159,7 @@ struct Attention {
 
 // Computes calls of few queries, whose keys are read once; false: it is not one of them.
 bool attendRows(Issue& issue, const Attention& call);
+// Those of halves, on a device with tensor cores.
+bool attendByTensorCores(Issue& issue, const Attention& call);
 
 }  // namespace quanto::cuda

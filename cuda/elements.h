@@ -21,6 +21,16 @@ QUANTO_DEVICE inline float halfToFloat(uint16_t bits) {
 #endif
 }
 
+QUANTO_DEVICE inline uint16_t halfOf(float value) {
+#if defined(__CUDA_ARCH__)
+  uint16_t bits;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+  return bits;
+#else
+  return fromFloat<DType::float16>(value);
+#endif
+}
+
 // Truncates and saturates; NaN gives 0.
 QUANTO_HOST_DEVICE inline int64_t toInteger(double value) {
   constexpr double kEnd = 9223372036854775808.0;
@@ -47,6 +57,7 @@ template <DType dtype, class T>
 QUANTO_DEVICE inline typename StorageOf<dtype>::type convertOut(T value) {
   using Storage = typename StorageOf<dtype>::type;
   if constexpr (dtype == DType::boolean) return value != 0;
+  else if constexpr (dtype == DType::float16) return halfOf(static_cast<float>(value));
   else if constexpr (isFloat<T> || info(dtype).kind == Kind::real) return fromFloat<dtype>(static_cast<float>(value));
   else return static_cast<Storage>(value);  // integers wrap
 }

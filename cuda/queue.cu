@@ -17,7 +17,10 @@ DeviceQueue& queueOf(int32_t device) {
 
 cudaError_t open(DeviceQueue& queue) {
   void* memory = nullptr;
-  cudaError_t error = cudaStreamCreateWithFlags(&queue.stream, cudaStreamNonBlocking);
+  cudaDeviceProp properties{};
+  cudaError_t error = cudaGetDeviceProperties(&properties, queue.ordinal);
+  queue.computeMajor = properties.major;
+  if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&queue.stream, cudaStreamNonBlocking);
   if (error == cudaSuccess) error = cudaMallocHost(&memory, 2 * kStagingHalf);
   queue.staging = static_cast<char*>(memory);
   for (cudaEvent_t& event : queue.staged) {

@@ -15,6 +15,7 @@ enum class Scratch { partials, patches, sums, codes, weights, scales, values, wo
 struct DeviceQueue {
   int ordinal = 0;
   int users = 0;
+  int computeMajor = 0;  // generation of the device
   std::recursive_mutex mutex;
   cudaStream_t stream = nullptr;
   // Pinned memory that copies pass through, in two halves: one is filled while the other is copied.
@@ -38,6 +39,7 @@ class Issue {
  public:
   explicit Issue(Queue* queue);
   cudaStream_t stream() const { return queue_.stream; }
+  int computeMajor() const { return queue_.computeMajor; }
   bool failed() const { return error_ != cudaSuccess; }
   void note(cudaError_t error) {
     if (error_ == cudaSuccess) error_ = error;

@@ -141,7 +141,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device < 0 || device >= kDevices) return failed(cudaErrorInvalidDevice);
-  *properties = {"emulated device", memoryCapacity(), 0, 0};
+  *properties = {"emulated device", memoryCapacity(), static_cast<int>(settingOf("QUANTO_CUDA_EMULATE_COMPUTE", 8)), 0};
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {

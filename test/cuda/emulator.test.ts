@@ -17,14 +17,15 @@ interface Table {
   readonly left: { usedBytes: number; cachedBytes: number };
 }
 
-test.each([
+test.each<[title: string, program: string, variables?: Record<string, string>]>([
   ['blocks, streams and copies work, and misuse is found', 'emulator_test'],
   ['convolutions have the bits of their steps', 'conv_test'],
   ['norms to int8 and scaled products have the bits of their steps', 'int8_test'],
   ['attention holds in every layout, and makes no score wrong by one', 'attention_test'],
+  ['attention holds without tensor cores', 'attention_test', { QUANTO_CUDA_EMULATE_COMPUTE: '7' }],
   ['products with few-bit weights hold, and no slot is empty by mistake', 'linear_bits_test'],
-])('%s', async (_, program) => {
-  const { stdout } = await promisify(execFile)(testBinary(program), { env: { ...process.env, LD_PRELOAD: undefined } });
+])('%s', async (_, program, variables = {}) => {
+  const { stdout } = await promisify(execFile)(testBinary(program), { env: { ...process.env, LD_PRELOAD: undefined, ...variables } });
   expect(stdout).toMatch(/\b[1-9]\d* passed, 0 failed/);
 });
 
