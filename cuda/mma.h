@@ -76,14 +76,18 @@ int multiplyWords(unsigned a, unsigned b, int sum) {
 template <DType dtype, class Sum>
 void multiplyFragments(Sum (&sums)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp, e = lane / 4, q = lane % 4;
+  const auto both = [](unsigned low, unsigned high) { return low | static_cast<uint64_t>(high) << 32; };
+  // Of each lane: the words of a's left half, those of its right half, and those of b.
+  uint64_t left[kWarp], right[kWarp], columns[kWarp];
+  emulator::exchangeAll(both(a[0], a[1]), left);
+  emulator::exchangeAll(both(a[2], a[3]), right);
+  emulator::exchangeAll(both(b[0], b[1]), columns);
   for (int word = 0; word < 8; ++word) {
-    // Word `word` of a row or column is with lane `word % 4` of its four, in the lower or upper place.
-    unsigned rows[2], columns[2];
-    for (int i = 0; i < 2; ++i) {
-      rows[i] = __shfl_sync(kAllLanes, a[word / 4 * 2 + i], e * 4 + word % 4);
-      columns[i] = __shfl_sync(kAllLanes, b[word / 4], (2 * q + i) * 4 + word % 4);
+    for (int i = 0; i < 4; ++i) {
+      const uint64_t row = (word < 4 ? left : right)[e * 4 + word % 4] >> (i / 2 * 32);
+      const uint64_t column = columns[(2 * q + i % 2) * 4 + word % 4] >> (word / 4 * 32);
+      sums[i] = multiplyWords<dtype>(static_cast<unsigned>(row), static_cast<unsigned>(column), sums[i]);
     }
-    for (int i = 0; i < 4; ++i) sums[i] = multiplyWords<dtype>(rows[i / 2], columns[i % 2], sums[i]);
   }
 }
 

@@ -147,7 +147,10 @@ void syncThreads() {
   if (kRaceDetector) orderAcquire(barrier);
 }
 
-uint64_t exchange(uint64_t value, int source) {
+namespace {
+
+// Shows the warp a value: returns in which of its two places it lies once all lanes have given theirs.
+unsigned give(uint64_t value) {
   Block& b = block();
   const int warp = b.running / kWarp;
   Thread& t = self();
@@ -156,14 +159,28 @@ uint64_t exchange(uint64_t value, int source) {
   if (kRaceDetector) orderRelease(&b.warps[warp][turn]);
   pause(State::atExchange);
   if (kRaceDetector) orderAcquire(&b.warps[warp][turn]);
+  return turn;
+}
+
+uint64_t takeFrom(int lane, unsigned turn, uint64_t otherwise) {
+  Block& b = block();
   const dim3 size = b.place.blockSize;
-  const int from = warp * kWarp + (source & (kWarp - 1));
+  const int from = b.running / kWarp * kWarp + (lane & (kWarp - 1));
   // Lanes that are not there give the asker its own value, as the hardware does.
-  if (from >= static_cast<int>(size.x * size.y * size.z)) return value;
+  if (from >= static_cast<int>(size.x * size.y * size.z)) return otherwise;
   // That lane may have gone on to its next exchange, which has a place of its own.
-  const unsigned ahead = b.threads[from].exchanges - t.exchanges;
+  const unsigned ahead = b.threads[from].exchanges - self().exchanges;
   if (ahead > 1) misuse("a shuffle reads a lane that takes no part in it");
   return b.threads[from].given[turn];
+}
+
+}  // namespace
+
+uint64_t exchange(uint64_t value, int source) { return takeFrom(source, give(value), value); }
+
+void exchangeAll(uint64_t value, uint64_t (&all)[32]) {
+  const unsigned turn = give(value);
+  for (int lane = 0; lane < kWarp; ++lane) all[lane] = takeFrom(lane, turn, value);
 }
 
 void runGrid(dim3 grid, dim3 size, const std::function<void()>& body) {

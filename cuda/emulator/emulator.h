@@ -22,6 +22,8 @@ const Place& place();
 void syncThreads();
 // Passes 8 bytes to lane `target` of every lane's warp: returns what lane `source` gave. All lanes that have not ended take part.
 uint64_t exchange(uint64_t value, int source);
+// The same, but every lane gets what all lanes gave.
+void exchangeAll(uint64_t value, uint64_t (&all)[32]);
 int laneOfThread();
 
 template <class T>
