@@ -29,17 +29,14 @@ QUANTO_DEVICE void readFour(const Cell* from, Cell (&out)[kMicro]) {
 // Threads [0, 128) bring a strip of queries, the others one of keys: each eight cells of a row, which become a column. Neighbouring threads
 // have neighbouring rows.
 template <class Cell>
-QUANTO_DEVICE void loadStrip(const Attention& call, int64_t item, int64_t head, int64_t firstRow, int64_t firstKey, int64_t cell,
+QUANTO_DEVICE void loadStrip(const Attention& call, int64_t item, int64_t head, const int64_t* places, int64_t firstKey, int64_t cell,
                              Cell (&queries)[kDepth][kSide], Cell (&keys)[kDepth][kSide]) {
   const int thread = static_cast<int>(threadIdx.x) % (kThreads / 2), place = thread % kSide, depth = thread / kSide * kEight;
   const bool ofQueries = static_cast<int>(threadIdx.x) < kThreads / 2;
-  const int64_t row = (ofQueries ? firstRow : firstKey) + place, end = ofQueries ? call.rows() : call.keys;
+  const Heads& heads = ofQueries ? call.query : call.key;
+  const int64_t key = firstKey + place, at = ofQueries ? places[place] : key < call.keys ? call.key.at(item, head, key) : -1;
   Cell cells[kEight] = {};
-  if (row < end) {
-    const Heads& heads = ofQueries ? call.query : call.key;
-    const int64_t at = ofQueries ? call.placeOfRow(call.query, item, head, row) : call.key.at(item, head, row);
-    loadEight(heads, at, (cell + depth) * kPerCell<Cell>, call.width, cells);
-  }
+  if (at >= 0) loadEight(heads, at, (cell + depth) * kPerCell<Cell>, call.width, cells);
   QUANTO_UNROLL
   for (int i = 0; i < kEight; ++i) {
     if (!ofQueries) keys[depth + i][place] = cells[i];
@@ -59,8 +56,8 @@ void attendTiles(Issue& issue, const Attention& call) {
     alignas(16) __shared__ Cell keys[kDepth][kSide];
     alignas(16) __shared__ float weights[kSide][kSide];
     alignas(16) __shared__ float values[kValueKeys][kColumns];
-    __shared__ int64_t visible[kSide];
-    __shared__ int64_t masks[kSide];
+    // Of each row: where its query lies, or -1, the keys that it sees, and where its mask lies.
+    __shared__ int64_t places[kSide], visible[kSide], masks[kSide];
     const int thread = static_cast<int>(threadIdx.x), x = thread % kAcross * kMicro, y = thread / kAcross * kMicro;
     // The last queries first: where it is causal, they take longest.
     const int64_t unit = blockIdx.x, tile = tiles - 1 - unit % tiles, column = unit / tiles % strips * kColumns;
@@ -69,6 +66,7 @@ void attendTiles(Issue& issue, const Attention& call) {
     const int64_t endKey = call.mostVisible(firstRow, endRow);
     if (thread < kSide) {
       const int64_t row = firstRow + thread;
+      places[thread] = row < endRow ? call.placeOfRow(call.query, item, head, row) : -1;
       visible[thread] = row < endRow ? call.visible(row) : 0;
       masks[thread] = row < endRow ? call.maskPlace(item, head, row) : 0;
     }
@@ -79,7 +77,7 @@ void attendTiles(Issue& issue, const Attention& call) {
     for (int64_t firstKey = 0; firstKey < endKey; firstKey += kSide) {
       Cell sums[kMicro][kMicro] = {};
       for (int64_t cell = 0; cell * kPerCell<Cell> < call.width; cell += kDepth) {
-        loadStrip(call, item, head, firstRow, firstKey, cell, queries, keys);
+        loadStrip(call, item, head, places, firstKey, cell, queries, keys);
         __syncthreads();
         QUANTO_UNROLL
         for (int l = 0; l < kDepth; ++l) {

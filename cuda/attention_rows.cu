@@ -38,9 +38,15 @@ QUANTO_DEVICE void loadQueries(const Attention& call, int64_t item, int64_t head
   }
 }
 
+// Of each row: the keys that it sees, and where its mask lies.
+template <int kRows>
+struct Sight {
+  int64_t visible[kRows], masks[kRows];
+};
+
 // The scores of kKeys keys: eight lanes share each key, and one of them, by its number, finishes each row.
 template <class Cell, int kRows>
-QUANTO_DEVICE void scoreKeys(const Attention& call, int64_t item, int64_t head, int64_t firstKey, int64_t endKey,
+QUANTO_DEVICE void scoreKeys(const Attention& call, int64_t item, int64_t head, const Sight<kRows>& sight, int64_t firstKey, int64_t endKey,
                              const Cell (&queries)[kRows][kMostCells], float (&scores)[kRows][kKeys]) {
   const int lane = static_cast<int>(threadIdx.x) % kLanes, group = static_cast<int>(threadIdx.x) / kLanes;
   const int64_t cells = (call.width + kPerCell<Cell> - 1) / kPerCell<Cell>;
@@ -63,8 +69,7 @@ QUANTO_DEVICE void scoreKeys(const Attention& call, int64_t item, int64_t head, 
       if (lane == row) mine = sums[row];
     }
     if (lane >= kRows) continue;
-    const bool seen = lane < call.rows() && key < call.visible(lane);
-    scores[lane][place] = seen ? call.score(mine, call.maskPlace(item, head, lane), key) : -infinity();
+    scores[lane][place] = key < sight.visible[lane] ? call.score(mine, sight.masks[lane], key) : -infinity();
   }
 }
 
@@ -99,6 +104,7 @@ void attendParts(Issue& issue, const Attention& call, float* parts, int64_t spli
   issue.launch(dim3(static_cast<unsigned>(call.batch * call.shared * splits)), dim3(kThreads), [=] QUANTO_DEVICE() {
     alignas(16) __shared__ Cell queries[kRows][kMostCells];
     __shared__ float scores[kRows][kKeys];
+    __shared__ Sight<kRows> sight;
     __shared__ float largest[kRows], weights[kRows], factors[kRows];
     __shared__ float sums[kWarps][kMostColumns];
     const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp, lane = thread % kWarp;
@@ -106,6 +112,9 @@ void attendParts(Issue& issue, const Attention& call, float* parts, int64_t spli
     const int64_t unit = blockIdx.x, split = unit % splits, head = unit / splits % call.shared, item = unit / (splits * call.shared);
     const int64_t seen = call.mostVisible(0, call.rows()), end = (split + 1) * splitKeys, endKey = end < seen ? end : seen;
     if (thread < kRows) {
+      const bool there = thread < call.rows();
+      sight.visible[thread] = there ? call.visible(thread) : 0;
+      sight.masks[thread] = there ? call.maskPlace(item, head, thread) : 0;
       largest[thread] = -infinity();
       weights[thread] = 0;
     }
@@ -113,7 +122,7 @@ void attendParts(Issue& issue, const Attention& call, float* parts, int64_t spli
     float results[kRows][kEight] = {};
     __syncthreads();
     for (int64_t firstKey = split * splitKeys; firstKey < endKey; firstKey += kKeys) {
-      scoreKeys(call, item, head, firstKey, endKey, queries, scores);
+      scoreKeys(call, item, head, sight, firstKey, endKey, queries, scores);
       __syncthreads();
       weighKeys(scores, largest, weights, factors);
       __syncthreads();

@@ -11,7 +11,7 @@ namespace {
 constexpr int kWarps = 4, kThreads = kWarps * kWarp, kWarpRows = 16, kRows = kWarps * kWarpRows, kKeys = 64;
 constexpr int kWord = 4, kStepWords = 8;
 
-// Four words of a row of halves or codes: wide rows are read at once.
+// The word at an element of a row, of which `left` elements are there.
 QUANTO_DEVICE_CALL unsigned gatherWord(const void* data, bool codes, int64_t at, int64_t stride, int64_t left) {
   if (codes) return static_cast<unsigned>(fourCodes(static_cast<const int8_t*>(data) + at, stride, left));
   const auto* halves = static_cast<const uint16_t*>(data) + at;
