@@ -10,6 +10,8 @@ namespace {
 
 constexpr int kWarps = 4, kThreads = kWarps * kWarp, kWarpRows = 16, kRows = kWarps * kWarpRows, kKeys = 64;
 constexpr int kWord = 4, kStepWords = 8;
+// Rows in shared memory are so much longer that the lanes of a warp read from different banks.
+constexpr int kKeyGap = 4, kValueGap = 8;
 
 // The word at an element of a row, of which `left` elements are there.
 QUANTO_DEVICE_CALL unsigned gatherWord(const void* data, bool codes, int64_t at, int64_t stride, int64_t left) {
@@ -30,6 +32,46 @@ QUANTO_DEVICE int4 loadWords(const Heads& from, int64_t row, int word, int64_t c
     return static_cast<int>(gatherWord(from.values.data, dtype == DType::int8, row + at * from.strides[3], from.strides[3], columns - at));
   };
   return {one(0), one(1), one(2), one(3)};
+}
+
+// A tile of keys, row by row; zeros where there is none.
+template <DType dtype, int kWords>
+QUANTO_DEVICE void loadKeys(const Attention& call, int64_t item, int64_t head, int64_t firstKey, int64_t endKey,
+                            unsigned (&keys)[kKeys][kWords + kKeyGap]) {
+  for (int i = static_cast<int>(threadIdx.x); i < kKeys * kWords / 4; i += kThreads) {
+    const int place = i / (kWords / 4), word = i % (kWords / 4) * 4;
+    const int64_t key = firstKey + place;
+    int4 words{};
+    if (key < endKey) words = loadWords<dtype>(call.key, call.key.at(item, head, key), word, call.width);
+    *reinterpret_cast<int4*>(keys[place] + word) = words;
+  }
+}
+
+// Halves of two words as one, both lower or both upper ones.
+QUANTO_DEVICE inline int pairOf(int first, int second, bool upper) {
+  const unsigned a = static_cast<unsigned>(first), b = static_cast<unsigned>(second);
+  return static_cast<int>(upper ? a >> 16 | (b & 0xffff0000u) : (a & 0xffffu) | b << 16);
+}
+QUANTO_DEVICE inline int4 pairsOf(int first, int second, int third, int fourth) {
+  return {pairOf(first, second, false), pairOf(first, second, true), pairOf(third, fourth, false), pairOf(third, fourth, true)};
+}
+
+// A tile of values, two keys in a word.
+template <DType dtype, int kColumns>
+QUANTO_DEVICE void loadValues(const Attention& call, int64_t item, int64_t head, int64_t firstKey, int64_t endKey,
+                              unsigned (&values)[kKeys / 2][kColumns + kValueGap]) {
+  for (int i = static_cast<int>(threadIdx.x); i < kKeys / 2 * kColumns / kEight; i += kThreads) {
+    const int pair = i / (kColumns / kEight), column = i % (kColumns / kEight) * kEight;
+    int4 words[2]{};
+    QUANTO_UNROLL
+    for (int j = 0; j < 2; ++j) {
+      const int64_t key = firstKey + 2 * pair + j;
+      if (key < endKey) words[j] = loadWords<dtype>(call.value, call.value.at(item, head, key), column / 2, call.valueWidth);
+    }
+    auto* to = reinterpret_cast<int4*>(values[pair] + column);
+    to[0] = pairsOf(words[0].x, words[1].x, words[0].y, words[1].y);
+    to[1] = pairsOf(words[0].z, words[1].z, words[0].w, words[1].w);
+  }
 }
 
 // Two floats as a word, which is taken away from them.
@@ -54,9 +96,8 @@ void attendByFragments(Issue& issue, const Attention& call) {
   const int64_t tiles = (call.rows() + kRows - 1) / kRows;
   const dim3 grid(static_cast<unsigned>(call.batch * call.shared * tiles));
   issue.launchBounded<kThreads, 2>(grid, [=] QUANTO_DEVICE() {
-    // Rows are so long that the lanes of a warp read from different banks. A word of the values has two keys.
-    alignas(16) __shared__ unsigned keys[kKeys][kKeyWords + 4];
-    alignas(16) __shared__ unsigned values[kKeys / 2][kColumns + 8];
+    alignas(16) __shared__ unsigned keys[kKeys][kKeyWords + kKeyGap];
+    alignas(16) __shared__ unsigned values[kKeys / 2][kColumns + kValueGap];
     const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, e = lane / 4, q = lane % 4;
     const int64_t unit = blockIdx.x, tile = tiles - 1 - unit % tiles, head = unit / tiles % call.shared,
                   item = unit / (tiles * call.shared);
@@ -86,32 +127,8 @@ void attendByFragments(Issue& issue, const Attention& call) {
 
     float results[kTiles][4] = {}, largest[2] = {-infinity(), -infinity()}, weight[2] = {};
     for (int64_t firstKey = 0; firstKey < endKey; firstKey += kKeys) {
-      for (int i = thread; i < kKeys * kKeyWords / 4; i += kThreads) {
-        const int place = i / (kKeyWords / 4), word = i % (kKeyWords / 4) * 4;
-        const int64_t key = firstKey + place;
-        int4 words{};
-        if (key < endKey) words = loadWords<kQuery>(call.key, call.key.at(item, head, key), word, call.width);
-        *reinterpret_cast<int4*>(keys[place] + word) = words;
-      }
-      for (int i = thread; i < kKeys / 2 * kTiles; i += kThreads) {
-        const int pair = i / kTiles, column = i % kTiles * kEight;
-        int4 words[2]{};
-        QUANTO_UNROLL
-        for (int j = 0; j < 2; ++j) {
-          const int64_t key = firstKey + 2 * pair + j;
-          if (key < endKey) words[j] = loadWords<kValue>(call.value, call.value.at(item, head, key), column / 2, call.valueWidth);
-        }
-        const auto join = [](int first, int second, bool upper) {
-          const unsigned a = static_cast<unsigned>(first), b = static_cast<unsigned>(second);
-          return static_cast<int>(upper ? a >> 16 | (b & 0xffff0000u) : (a & 0xffffu) | b << 16);
-        };
-        const auto joined = [&](int first, int second, int third, int fourth) {
-          return int4{join(first, second, false), join(first, second, true), join(third, fourth, false), join(third, fourth, true)};
-        };
-        auto* to = reinterpret_cast<int4*>(values[pair] + column);
-        to[0] = joined(words[0].x, words[1].x, words[0].y, words[1].y);
-        to[1] = joined(words[0].z, words[1].z, words[0].w, words[1].w);
-      }
+      loadKeys<kQuery, kKeyWords>(call, item, head, firstKey, endKey, keys);
+      loadValues<kValue, kColumns>(call, item, head, firstKey, endKey, values);
       __syncthreads();
 
       float scores[kKeys / 8][4];
