@@ -1,6 +1,6 @@
 option(QUANTO_CUDA "Build the CUDA plugin with nvcc" OFF)
 set(QUANTO_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120 CACHE STRING "GPU architectures of the plugin")
-set(QUANTO_CUBLASLT_INCLUDE "" CACHE PATH "Folder of cublasLt.h")
+set(QUANTO_CUBLASLT_INCLUDE "" CACHE PATH "Folder of cublasLt.h; without it the plugin is compiled and linked, but is no use")
 
 # The emulator. One small file each, because a source has one language in all targets.
 set(emulated_sources "")
@@ -33,7 +33,12 @@ if(QUANTO_CUDA)
   add_library(quanto_cuda MODULE ${cuda_sources})
   set_target_properties(quanto_cuda PROPERTIES PREFIX lib SUFFIX ".so" LIBRARY_OUTPUT_DIRECTORY ${output} CUDA_VISIBILITY_PRESET hidden
                                                LINKER_LANGUAGE CXX)
-  target_include_directories(quanto_cuda SYSTEM PRIVATE ${QUANTO_CUBLASLT_INCLUDE})
+  if(QUANTO_CUBLASLT_INCLUDE)
+    target_include_directories(quanto_cuda SYSTEM PRIVATE ${QUANTO_CUBLASLT_INCLUDE})
+  else()
+    target_compile_definitions(quanto_cuda PRIVATE QUANTO_CUDA_CHECK)
+    set_target_properties(quanto_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+  endif()
   # nvcc knows no -W and -f options of the host compiler, which the directory has.
   set_target_properties(quanto_cuda PROPERTIES COMPILE_OPTIONS "")
   # Smaller by far where it is installed; every driver that serves CUDA 13 unpacks it.

@@ -1,5 +1,6 @@
-// Builds the CUDA plugin with nvcc: `node scripts/build-cuda.mjs [--arch=80]`. It goes beside the addon: build/Release/libquanto_cuda.so.
-// Without --arch, for every architecture that the package serves. No GPU is needed.
+// Builds the CUDA plugin with nvcc: `node scripts/build-cuda.mjs [--arch=80] [--check]`. It goes beside the addon:
+// build/Release/libquanto_cuda.so. Without --arch, for every architecture that the package serves. With --check it is compiled and linked
+// without the headers of cuBLASLt, to show that nvcc takes the code, and goes nowhere. No GPU is needed.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -52,17 +53,17 @@ with zipfile.ZipFile(sys.argv[1]) as wheel:
   return existsSync(join(cache, 'include/cublasLt.h')) ? join(cache, 'include') : undefined;
 }
 
-const { values } = parseArgs({ options: { arch: { type: 'string' } } });
+const { values } = parseArgs({ options: { arch: { type: 'string' }, check: { type: 'boolean', default: false } } });
 const nvcc = findNvcc();
 if (!nvcc)
   fail(
     'The CUDA plugin needs nvcc of CUDA 13: install the CUDA toolkit (https://developer.nvidia.com/cuda-downloads) or set CUDA_PATH to it.',
   );
-const include = findHeaders();
-if (!include)
+const include = values.check ? '' : findHeaders();
+if (include === undefined)
   fail(`The CUDA plugin needs cublasLt.h: install the toolkit's cuBLAS (libcublas-dev), or make \`pip download ${wheel}\` work here.`);
 
-const out = join(root, values.arch ? `build/cmake-cuda-${values.arch}` : 'build/cmake-cuda');
+const out = join(root, ['build/cmake-cuda', values.check && 'check', values.arch].filter(Boolean).join('-'));
 const definitions = [
   '-DQUANTO_CUDA=ON',
   '-DCMAKE_BUILD_TYPE=Release',
