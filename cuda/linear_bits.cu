@@ -1,5 +1,6 @@
 // Products with weights of 2 and 4 bits and of float8. They stream from memory as they are, 16 bytes a load, and are unpacked in registers.
 #include "backend.h"
+#include "code_rows.h"
 #include "gemm.h"
 #include "operands.h"
 #include "queue.h"
@@ -337,8 +338,11 @@ Status linearBitsInt8(Queue* queue, const View* src, const View* srcScale, const
   Issue issue(queue);
   if (elementCount(*out) == 0) return issue.finish();
   const Layer layer = layerOf(*src, *weight, *scale, shift, bias, *out, bits, groupSize);
-  const Codes codes(*src);
-  const Scales scales(*srcScale);
+  CodeRows rows{};
+  const Status status = codeRows(queue, issue, *src, srcScale, rows);
+  if (status != Status::ok) return status;
+  const Codes codes(rows.codes);
+  const Scales scales(rows.scale);
   const auto run = [&](auto code) {
     if (layer.m == 1) multiplyIntegerRows<decltype(code), 1>(issue, layer, codes, scales);
     else multiplyIntegerRows<decltype(code), 4>(issue, layer, codes, scales);

@@ -2,6 +2,7 @@
 
 #include "backend.h"
 #include "blas_lt.h"
+#include "code_rows.h"
 #include "elementwise.h"
 #include "gemm.h"
 #include "loops.h"
@@ -229,65 +230,26 @@ Status multiplyCodes(Queue* queue, const View* src, const View* srcScale, const 
   return issue.finish();
 }
 
-View denseMatrix(void* data, DType dtype, int64_t rows, int64_t columns) {
-  View view{};
-  view.data = data;
-  view.dtype = static_cast<int32_t>(dtype);
-  view.ndim = 2;
-  view.shape[0] = rows;
-  view.shape[1] = columns;
-  view.strides[0] = columns;
-  view.strides[1] = 1;
-  return view;
-}
-
-// One scale for all, or one for each row, as a view of the matrix.
-View spreadScale(const View& scale, const View& matrix) {
-  View spread = matrix;
-  spread.data = scale.data;
-  spread.dtype = scale.dtype;
-  spread.strides[0] = scale.shape[0] > 1 ? scale.strides[0] : 0;
-  spread.strides[1] = 0;
-  return spread;
-}
-
 }  // namespace
 
 // The separate kernels in order, without a trip to the host between them.
 Status linearInt8(Queue* queue, const View* src, const View* srcScale, const View* weight, const View* scale, const View* bias,
                   const View* outScale, const View* out, int32_t activation) {
   Issue issue(queue);
-  const int64_t m = out->shape[0], n = out->shape[1], k = src->shape[1];
+  const int64_t m = out->shape[0], n = out->shape[1];
   if (elementCount(*out) == 0) return issue.finish();
   Status status = Status::ok;
   const auto then = [&](auto&& kernel) {
     if (status == Status::ok) status = kernel();
   };
 
-  View codes = *src, rowScale{};
-  if (dtypeOf(*src) != DType::int8) {
-    codes = denseMatrix(issue.scratch<int8_t>(Scratch::codes, m * k), DType::int8, m, k);
-    if (srcScale) {
-      rowScale = *srcScale;
-    } else {
-      rowScale = denseMatrix(issue.scratch<float>(Scratch::scales, m), dtypeOf(*src), m, 1);
-      rowScale.ndim = 1;
-    }
-    if (issue.failed()) return issue.finish();
-    if (!srcScale) {
-      then([&] { return reduce(queue, static_cast<int32_t>(ReduceOp::absmax), src, &rowScale, 1, 0); });
-      then([&] { return binaryScalar(queue, static_cast<int32_t>(BinaryOp::div), &rowScale, 127, 0, &rowScale); });
-    }
-    const View spread = spreadScale(rowScale, codes);
-    then([&] { return quantize(queue, src, &spread, &codes); });
-    srcScale = &rowScale;
-  }
-
+  CodeRows rows{};
+  then([&] { return codeRows(queue, issue, *src, srcScale, rows); });
   const DType between = dtypeOf(*scale);
   View values = *out;
   if (outScale) values = denseMatrix(issue.scratch(Scratch::values, static_cast<size_t>(m * n * sizeOf(between))), between, m, n);
   if (issue.failed()) return issue.finish();
-  then([&] { return multiplyCodes(queue, &codes, srcScale, weight, scale, bias, &values); });
+  then([&] { return multiplyCodes(queue, &rows.codes, &rows.scale, weight, scale, bias, &values); });
   if (static_cast<Activation>(activation) != Activation::none) {
     constexpr UnaryOp kFunctions[] = {UnaryOp::relu, UnaryOp::relu, UnaryOp::gelu, UnaryOp::geluTanh, UnaryOp::silu};
     then([&] { return unary(queue, static_cast<int32_t>(kFunctions[activation]), &values, &values, 0, 0); });

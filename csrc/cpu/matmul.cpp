@@ -5,7 +5,6 @@
 #include "gemm/int8_skinny.h"
 #include "kernels.h"
 #include "loops.h"
-#include "scratch.h"
 
 namespace quanto::cpu {
 namespace {
@@ -55,6 +54,10 @@ Scales scalesOf(const View& scale) {
     if (scale.shape[dim] > 1) scales.stride = scale.strides[dim];
   }
   return scales;
+}
+
+Int8Source int8Source(const View& src, const View* scale) {
+  return {src.data, dtypeOf(src), src.strides[0], src.strides[1], scale ? scalesOf(*scale) : Scales{}};
 }
 
 Int8Weight weightOf(const View& weight) {
@@ -156,11 +159,10 @@ Status linearWeightOnly(Queue*, const View* src, const View* weight, const View*
 
 Status linearInt8(Queue*, const View* src, const View* srcScale, const View* weight, const View* scale, const View* bias,
                   const View* outScale, const View* out, int32_t activation) {
-  Int8Source rows{src->data, dtypeOf(*src), src->strides[0], src->strides[1], {}};
-  if (srcScale) rows.scale = scalesOf(*srcScale);
   Int8Output target{floatOutput(*out, bias, 0, out->strides[0], out->strides[1]), dtypeOf(*scale), static_cast<Activation>(activation), {}};
   if (outScale) target.codeScale = scalesOf(*outScale);
-  return gemmInt8Scaled(out->shape[0], out->shape[1], src->shape[1], rows, weightOf(*weight), scalesOf(*scale), target);
+  return gemmInt8Scaled(out->shape[0], out->shape[1], src->shape[1], int8Source(*src, srcScale), weightOf(*weight), scalesOf(*scale),
+                        target);
 }
 
 Status packWeight(Queue*, const View* src, const View* out) {
@@ -182,20 +184,9 @@ Status linearBits(Queue*, const View* src, const View* weight, const View* scale
                   floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
 }
 
-Status linearBitsInt8(Queue* queue, const View* src, const View* srcScale, const View* weight, const View* scale, const View* shift,
+Status linearBitsInt8(Queue*, const View* src, const View* srcScale, const View* weight, const View* scale, const View* shift,
                       const View* bias, const View* out, int32_t bits, int64_t groupSize) {
-  const int64_t m = src->shape[0], k = src->shape[1];
-  View rows = *src;
-  if (rows.strides[1] != 1 && k > 1) {
-    // The GEMM reads whole rows.
-    thread_local ThreadBuffer buffer;
-    rows.data = buffer.get(m * k);
-    if (!rows.data) return Status::outOfMemory;
-    rows.strides[0] = k;
-    rows.strides[1] = 1;
-    copy(queue, src, &rows);
-  }
-  return gemmBitsInt8(m, out->shape[1], k, static_cast<const int8_t*>(rows.data), rows.strides[0], scalesOf(*srcScale),
+  return gemmBitsInt8(out->shape[0], out->shape[1], src->shape[1], int8Source(*src, srcScale),
                       {weight->data, dtypeOf(*weight), bits, groupSize}, {scale->data, dtypeOf(*scale), 1},
                       {shift->data, dtypeOf(*shift), 1}, floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
 }

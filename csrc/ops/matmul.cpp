@@ -85,6 +85,19 @@ Tensor flatScale(const char* op, const Tensor& scale, int64_t count) {
   return contiguous(reshape(scale, {scale.numel()}));
 }
 
+// int8 codes with their scale, or real values that are quantized: with one scale of their dtype, or each row with its own.
+void requireCodeSource(const char* op, const Tensor& src, const std::optional<Tensor>& srcScale) {
+  const bool codes = src.dtype() == DType::int8;
+  if (!codes) requireScaleDType(op, "input", src);
+  if (codes && !srcScale) fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected a scale for int8 input codes but got none");
+  if (srcScale && codes) requireReal(op, "input scale", *srcScale);
+  else if (srcScale) requireDType(op, "input scale", *srcScale, src.dtype());
+}
+
+Tensor codeScale(const char* op, const Tensor& src, const std::optional<Tensor>& srcScale, int64_t rows) {
+  return srcScale ? flatScale(op, *srcScale, src.dtype() == DType::int8 ? rows : 1) : Tensor();
+}
+
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
@@ -139,22 +152,18 @@ Tensor linearWeightOnly(const Tensor& src, const Tensor& weight, const Tensor& s
 Tensor linearInt8(const Tensor& src, const std::optional<Tensor>& srcScale, const Tensor& weight, const Tensor& scale,
                   const std::optional<Tensor>& bias, const std::optional<Tensor>& outScale, int64_t activation) {
   const char* op = "linearInt8";
-  const bool codes = src.dtype() == DType::int8;
-  if (!codes) requireScaleDType(op, "input", src);
+  requireCodeSource(op, src, srcScale);
   requireDType(op, "weight codes", weight, DType::int8);
   requireScaleDType(op, "weight scale", scale);
-  if (codes && !srcScale) fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected a scale for int8 input codes but got none");
-  if (srcScale && codes) requireReal(op, "input scale", *srcScale);
-  else if (srcScale) requireDType(op, "input scale", *srcScale, src.dtype());
   if (outScale) requireDType(op, "output scale", *outScale, scale.dtype());
   if (activation < 0 || activation > static_cast<int64_t>(Activation::silu))
     fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected an activation from 0 to ", static_cast<int64_t>(Activation::silu), " but got ",
          activation);
   const LinearShape shape = linearShape(op, src, weight, bias, outScale ? DType::int8 : scale.dtype());
-  launch<&Backend::linearInt8>(
-      op, linearCost(shape, weight.bytes()) / 4, in(shape.src), in(srcScale ? flatScale(op, *srcScale, codes ? shape.m : 1) : Tensor()),
-      in(weight.packed() ? weight : contiguous(weight)), in(flatScale(op, scale, shape.n)), in(optionalOperand(bias, scale.dtype())),
-      in(outScale ? flatScale(op, *outScale, 1) : Tensor()), out(reshape(shape.dst, {shape.m, shape.n})), static_cast<int32_t>(activation));
+  launch<&Backend::linearInt8>(op, linearCost(shape, weight.bytes()) / 4, in(shape.src), in(codeScale(op, src, srcScale, shape.m)),
+                               in(weight.packed() ? weight : contiguous(weight)), in(flatScale(op, scale, shape.n)),
+                               in(optionalOperand(bias, scale.dtype())), in(outScale ? flatScale(op, *outScale, 1) : Tensor()),
+                               out(reshape(shape.dst, {shape.m, shape.n})), static_cast<int32_t>(activation));
   return shape.dst;
 }
 
@@ -238,18 +247,18 @@ Tensor linearBits(const Tensor& src, const Tensor& weight, const Tensor& scale, 
   return shape.dst;
 }
 
-Tensor linearBitsInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weight, const Tensor& scale, const Tensor& shift,
-                      const std::optional<Tensor>& bias, int64_t bits, int64_t groupSize) {
-  requireDType("linearBitsInt8", "input codes", src, DType::int8);
-  requireReal("linearBitsInt8", "input scale", srcScale);
-  requireDType("linearBitsInt8", "weight", weight, DType::uint8);
-  requirePackedBits("linearBitsInt8", weight, bits, groupSize);
-  const LinearShape shape = linearShape("linearBitsInt8", src, weight, bias, scale.dtype());
+Tensor linearBitsInt8(const Tensor& src, const std::optional<Tensor>& srcScale, const Tensor& weight, const Tensor& scale,
+                      const Tensor& shift, const std::optional<Tensor>& bias, int64_t bits, int64_t groupSize) {
+  const char* op = "linearBitsInt8";
+  requireCodeSource(op, src, srcScale);
+  requireDType(op, "weight", weight, DType::uint8);
+  requirePackedBits(op, weight, bits, groupSize);
+  const LinearShape shape = linearShape(op, src, weight, bias, scale.dtype());
   const int64_t groups = shape.k / groupSize;
-  launch<&Backend::linearBitsInt8>(
-      "linearBitsInt8", linearCost(shape, weight.storage()->bytes()) / 4, in(shape.src), in(flatScale("linearBitsInt8", srcScale, shape.m)),
-      in(weight), in(groupScales("linearBitsInt8", scale, shape.n, groups)), in(groupScales("linearBitsInt8", shift, shape.n, groups)),
-      in(optionalOperand(bias, scale.dtype())), out(reshape(shape.dst, {shape.m, shape.n})), static_cast<int32_t>(bits), groupSize);
+  launch<&Backend::linearBitsInt8>(op, linearCost(shape, weight.storage()->bytes()) / 4, in(shape.src),
+                                   in(codeScale(op, src, srcScale, shape.m)), in(weight), in(groupScales(op, scale, shape.n, groups)),
+                                   in(groupScales(op, shift, shape.n, groups)), in(optionalOperand(bias, scale.dtype())),
+                                   out(reshape(shape.dst, {shape.m, shape.n})), static_cast<int32_t>(bits), groupSize);
   return shape.dst;
 }
 

@@ -26,9 +26,9 @@ Tensor unpackWeight(const Tensor& src);
 // one or none, have one number for each group in the order [N, K / groupSize], or the scale one for all.
 Tensor linearBits(const Tensor& src, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& shift,
                   const std::optional<Tensor>& bias, int64_t bits, int64_t groupSize);
-// int8 src with its own scale ([] or one for each row of src) x a weight of 2 or 4 bits.
-Tensor linearBitsInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weight, const Tensor& scale, const Tensor& shift,
-                      const std::optional<Tensor>& bias, int64_t bits, int64_t groupSize);
+// int8 src with its own scale, or real src, which is quantized, as linearInt8 has it, x a weight of 2 or 4 bits.
+Tensor linearBitsInt8(const Tensor& src, const std::optional<Tensor>& srcScale, const Tensor& weight, const Tensor& scale,
+                      const Tensor& shift, const std::optional<Tensor>& bias, int64_t bits, int64_t groupSize);
 // Codes of a weight [rows, columns] as files hold them, float8 in rows or the rows of all groups packed by packBits, to the form that
 // linearBits streams, and back. A device without linearBits keeps them as they are.
 Tensor packWeightBits(const Tensor& src, int64_t rows, int64_t columns, int64_t bits, int64_t groupSize);

@@ -188,7 +188,7 @@ export interface Native {
   ) => NativeTensor;
   readonly linearBitsInt8: (
     src: NativeTensor,
-    srcScale: NativeTensor,
+    srcScale: NativeTensor | null,
     weight: NativeTensor,
     scale: NativeTensor,
     shift: NativeTensor,

@@ -4,7 +4,7 @@ import { isReal } from '../tensor/dtype';
 import { Tensor } from '../tensor/tensor';
 
 import { group, type GroupAxis, groupedShape, ungroup } from './grouping';
-import { type QBytesTensor, QTensor, type QTensorParts } from './qtensor';
+import { type IntegerInput, QTensor, type QTensorParts } from './qtensor';
 import type { QType } from './qtype';
 
 /** How the values of a QBitsTensor are cut into groups. */
@@ -71,13 +71,11 @@ export class QBitsTensor extends QTensor {
     });
   }
 
-  override integerProduct(src: QBytesTensor, bias: Tensor | undefined): Tensor | null {
-    const { codes: input, scale } = src.stored;
-    return this.withPacked((codes, shift) => {
-      const { bits } = this.qtype;
-      const handle = bias?.native ?? null;
-      return native.linearBitsInt8(input.native, scale.native, codes, this.scale.native, shift, handle, bits, this.gemmGroupSize);
-    });
+  override integerProduct({ values, scale }: IntegerInput, bias: Tensor | undefined): Tensor | null {
+    const [src, srcScale, summand] = [values.native, scale?.native ?? null, bias?.native ?? null];
+    return this.withPacked((codes, shift) =>
+      native.linearBitsInt8(src, srcScale, codes, this.scale.native, shift, summand, this.qtype.bits, this.gemmGroupSize),
+    );
   }
 
   /** A native product with the packed codes and real shifts; null where they have no such form. */

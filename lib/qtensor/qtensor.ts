@@ -34,6 +34,14 @@ export interface QTensorParts {
 /** State-dict names of the parts. */
 export const partKeys: Readonly<Record<keyof QTensorParts, string>> = { codes: '_data', scale: '_scale', shift: '_shift' };
 
+/** @internal The left operand of an integer product. */
+export interface IntegerInput {
+  /** int8 codes, or floats, which the product quantizes. */
+  readonly values: Tensor;
+  /** Of codes: one, or one for each token. Of floats: one, or null for each token's max|x| / 127. */
+  readonly scale: Tensor | null;
+}
+
 /**
  * A tensor of low-precision codes with a scale: value = scale * code. `dtype` is the scale's, and `data()` gives the values.
  * Ops on it follow the table in rules.ts; without a row there they run on the dequantized values.
@@ -76,8 +84,8 @@ export abstract class QTensor extends Tensor {
   /** @internal A float input times this weight [out, in], or null where there is no kernel for it. */
   abstract product(src: Tensor, bias: Tensor | undefined): Tensor | null;
 
-  /** @internal The same of an int8 input with one scale, or one for each token. */
-  abstract integerProduct(src: QBytesTensor, bias: Tensor | undefined): Tensor | null;
+  /** @internal The same of int8 codes. */
+  abstract integerProduct(input: IntegerInput, bias: Tensor | undefined): Tensor | null;
 
   /** @internal The codes packed for the device's GEMM, or null where they have no such form. */
   gemmCodes(): Tensor | null {
@@ -253,10 +261,10 @@ export class QBytesTensor extends QTensor {
     return Tensor.fromNative(native.linearBits(src.native, codes.native, this.scale.native, null, biasHandle, bits, codes.shape[1]));
   }
 
-  override integerProduct(src: QBytesTensor, bias: Tensor | undefined): Tensor | null {
+  override integerProduct(input: IntegerInput, bias: Tensor | undefined): Tensor | null {
     if (this.qtype.isFloatingPoint || this.axis === -1) return null;
     const { codes, scale } = this.stored;
-    const [input, inputScale] = [src.stored.codes.native, src.scale.native];
-    return Tensor.fromNative(native.linearInt8(input, inputScale, codes.native, scale.native, bias?.native ?? null, null, 0));
+    const [src, srcScale] = [input.values.native, input.scale?.native ?? null];
+    return Tensor.fromNative(native.linearInt8(src, srcScale, codes.native, scale.native, bias?.native ?? null, null, 0));
   }
 }

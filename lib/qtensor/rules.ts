@@ -10,6 +10,7 @@ import { type AnyOp, type Op, type Result, setQuantizedDispatch } from '../tenso
 import { Tensor } from '../tensor/tensor';
 
 import { countFallback } from './fallbacks';
+import { QBitsTensor } from './qbits';
 import { QBytesTensor, QTensor, type QTensorParts } from './qtensor';
 import { isScaleDType, sameScale } from './scale';
 
@@ -180,7 +181,8 @@ export function isInt8Weight(weight: Tensor): weight is QBytesTensor {
 
 /**
  * @internal A linear layer of integers in one native call, with the bits of the separate ops: the input is quantized with `inputScale` ('token' is
- * one for each token; a quantized one comes as it is), and the result with `outputScale` where that is given, after an activation by its number. Null: these operands need the separate ops.
+ * one for each token; a quantized one comes as it is), and the result with `outputScale` where that is given, after an activation by its number; both
+ * of int8 weights alone. Null: these operands need the separate ops.
  */
 export function fusedLinear(
   input: Tensor,
@@ -192,12 +194,16 @@ export function fusedLinear(
     activation: then = 0,
   }: { inputScale: Tensor | 'token' | null; outputScale: Tensor | null; activation?: number },
 ): Tensor | null {
-  if (!isInt8Weight(weight) || bias?.isQuantized) return null;
+  if (bias?.isQuantized) return null;
   const quantized = activation(input);
   if (input.isQuantized ? !quantized || !isInt8(quantized) : !inputScale || !isScaleDType(input.dtype)) return null;
-  const { codes, scale } = weight.stored;
   const given = inputScale === 'token' ? null : inputScale;
   const [src, srcScale] = quantized ? [quantized.codes, quantized.scale] : [input, given];
+  if (weight instanceof QBitsTensor && !outputScale && then === 0) {
+    return weight.integerProduct({ values: src, scale: srcScale }, bias ?? undefined);
+  }
+  if (!isInt8Weight(weight)) return null;
+  const { codes, scale } = weight.stored;
   const result = Tensor.fromNative(
     native.linearInt8(
       src.native,
@@ -218,7 +224,8 @@ const quantizedLinear: Rule = ({ inputs }) => {
   if (!(weight instanceof QTensor) || bias?.isQuantized) return null;
   if (!(src instanceof QTensor)) return weight.product(src, bias);
   const quantized = tokens(src);
-  const product = quantized && isInt8(quantized) ? weight.integerProduct(quantized, bias) : null;
+  const product =
+    quantized && isInt8(quantized) ? weight.integerProduct({ values: quantized.stored.codes, scale: quantized.scale }, bias) : null;
   if (quantized && product) consume(quantized);
   return product;
 };

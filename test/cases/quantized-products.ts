@@ -2,7 +2,7 @@
 // quantized activations.
 import { native } from '../../lib/native';
 import * as ops from '../../lib/ops';
-import { QBitsTensor, QBytesTensor, type QType, qtypes } from '../../lib/qtensor';
+import { fusedLinear, QBitsTensor, QBytesTensor, type QType, qtypes } from '../../lib/qtensor';
 import { Tensor } from '../../lib/tensor/tensor';
 import type { Case, Input } from '../harness/case';
 import { matmulReference, NdArray, type Shape } from '../harness/ndarray';
@@ -128,6 +128,42 @@ function integerRow(m: number, weight: Weight, axis: null | 'token'): Case {
   };
 }
 
+/** Floats that become int8 codes in the same native call: src, the parts of the weight, bias. Their codes are exact in every dtype. */
+function quantizingRow(m: number, weight: Weight, inputScale: 0.5 | 'token'): Case {
+  const { qtype, n, k, groupSize } = weight;
+  const split = <T>(inputs: readonly T[]) => ({ src: inputs[0], parts: inputs.slice(1, -1), bias: inputs[inputs.length - 1] });
+  // Codes of one scale saturate; in a row with a scale of its own they are the largest ones and 0.
+  const rounded = (src: NdArray) =>
+    src.map((value) => (inputScale === 'token' ? value : Math.min(127, Math.max(-128, value / inputScale)) / 2));
+  return {
+    family: 'matmul',
+    name: `linear ${qtype.name} by floats to int8 ${inputScale} ${m}x${n}x${k} of ${groupSize}`,
+    inputs: [
+      { shape: [m, k], domain: inputScale === 'token' ? (random) => 127 * integers(-1, 1)(random) : integers(-80, 80) },
+      ...weightInputs(weight),
+      { shape: [n], optional: true },
+    ],
+    run: (...inputs) => {
+      const { src, parts, bias } = split(inputs);
+      const values = ops.clone(src);
+      const scale = inputScale === 'token' ? inputScale : ops.full([], inputScale, { dtype: values.dtype, device: values.device });
+      const summand = (bias as Tensor | undefined) ? ops.clone(bias) : null;
+      return fusedLinear(values, weightTensor(weight, parts), summand, { inputScale: scale, outputScale: null })!;
+    },
+    reference: (...inputs) => {
+      const { src, parts, bias } = split(inputs);
+      return linearOf(rounded(src), weightValues(weight, parts), bias);
+    },
+    magnitude: (...inputs) => {
+      const { src, parts, bias } = split(inputs);
+      return linearOf(absolute(src), weightValues(weight, parts, true), absolute(bias));
+    },
+    gradient: false,
+    cpuOnly: qtype.bits < 8,
+    roundings: (4 * k) / groupSize + 4,
+  };
+}
+
 /** The largest proper divisor: several groups where a size has them. */
 function groupsOf(k: number): number {
   for (let groups = 2; groups * groups <= k; groups++) if (k % groups === 0) return k / groups;
@@ -164,7 +200,11 @@ const linears = sizes.flatMap(([m, n, k]) => {
   const whole = (qtype: QType): Weight => ({ qtype, n, k, groupSize: k });
   const few = [qint4, qint2].flatMap((qtype) => {
     const weights = groupsOf(k) === k ? [whole(qtype)] : [whole(qtype), { ...whole(qtype), groupSize: groupsOf(k) }];
-    return weights.flatMap((weight) => [weightOnlyRow(m, weight), integerRow(m, weight, weight.groupSize === k ? 'token' : null)]);
+    return weights.flatMap((weight) => [
+      weightOnlyRow(m, weight),
+      integerRow(m, weight, weight.groupSize === k ? 'token' : null),
+      quantizingRow(m, weight, weight.groupSize === k ? 0.5 : 'token'),
+    ]);
   });
   const bytes = [qint8, qfloat8_e4m3fn, qfloat8_e4m3fnuz, qfloat8_e5m2].map((qtype) => weightOnlyRow(m, whole(qtype)));
   return [...few, ...bytes, integerRow(m, whole(qint8), null)];

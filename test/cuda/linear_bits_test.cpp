@@ -190,6 +190,30 @@ void testProduct(const Format& format, const Shape& shape, int64_t columnStride)
     // The sum, its product with the scale and its sum with the bias are rounded, and nothing before.
     CHECK(ofIntegers.steps <= 3, "%s with int8 inputs: off by %g steps", name.c_str(), ofIntegers.steps);
   }
+
+  // Floats become the codes of the separate slot, with a scale for all or for each row.
+  std::vector<float> scales(m, 0.007f);
+  for (const bool dynamic : {false, true}) {
+    for (int64_t i = 0; i < m; ++i) {
+      float largest = 0;
+      for (int64_t l = 0; l < k; ++l) largest = std::fmax(largest, std::fabs(x[(i * k + l) * columnStride]));
+      if (dynamic) scales[i] = largest / 127;
+      for (int64_t l = 0; l < k; ++l) {
+        const float quotient = scales[i] == 0 ? 0 : x[(i * k + l) * columnStride] / scales[i];
+        codes[(i * k + l) * columnStride] = static_cast<int8_t>(std::nearbyint(std::fmin(127.0f, std::fmax(-128.0f, quotient))));
+      }
+    }
+    const Memory newCodes(codes), newScales(scales), together(m * n * sizeof(float));
+    const View codesOfRows = matrix(newCodes.data(), DType::int8, m, k, k * columnStride, columnStride);
+    const View srcScale = vectorOf(newScales.data(), dynamic ? m : 1), fused = matrix(together.data(), DType::float32, m, n, n);
+    CHECK(backend().linearBitsInt8(queue, &codesOfRows, &srcScale, &packedView, &scaleView, &shiftView, &biasView, &target, format.bits,
+                                   groupSize) == Status::ok &&
+              backend().linearBitsInt8(queue, &src, dynamic ? nullptr : &srcScale, &packedView, &scaleView, &shiftView, &biasView, &fused,
+                                       format.bits, groupSize) == Status::ok,
+          "linearBitsInt8 of floats");
+    CHECK(together.read<float>() == out.read<float>(), "%s with %s floats: not what their codes give", name.c_str(),
+          dynamic ? "dynamic" : "static");
+  }
 }
 
 void testProducts() {

@@ -174,11 +174,14 @@ void bitsCase(int64_t m, int64_t n, int64_t groups, int64_t size, DType dtype, i
   std::vector<int8_t> codes(m * k + 1);
   for (auto& code : codes) code = random_.code();
   const float rowScale = 0.25f;
-  CHECK(gemmBitsInt8ByTiles(m, n, k, codes.data(), k, {&rowScale, DType::float32, 0}, weight, scales, shifts, first, kEmulatedBits) ==
-                Status::ok &&
-            gemmBitsInt8(m, n, k, codes.data(), k, {&rowScale, DType::float32, 0}, weight, scales, shifts, second) == Status::ok,
-        "gemmBitsInt8ByTiles failed");
-  CHECK(out == expected, "bits %d m=%ld n=%ld k=%ld group %ld: int8 rows differ", bits, long(m), long(n), long(k), long(size));
+  const Int8Source given{codes.data(), DType::int8, k, 1, {&rowScale, DType::float32, 0}}, dynamic{a.data(), DType::float32, k, 1, {}};
+  for (const Int8Source* rows : {&given, &dynamic}) {
+    CHECK(gemmBitsInt8ByTiles(m, n, k, *rows, weight, scales, shifts, first, kEmulatedBits) == Status::ok &&
+              gemmBitsInt8(m, n, k, *rows, weight, scales, shifts, second) == Status::ok,
+          "gemmBitsInt8ByTiles failed");
+    CHECK(out == expected, "bits %d m=%ld n=%ld k=%ld group %ld: rows of %s differ", bits, long(m), long(n), long(k), long(size),
+          rows == &given ? "codes" : "floats");
+  }
 }
 
 }  // namespace

@@ -108,21 +108,60 @@ void testProduct(const Format& format, int64_t m, int64_t n, int64_t k, int64_t 
   }
 }
 
-// int8 rows: integer sums of each group, then float steps in a fixed order, so the result is the same to the bit everywhere.
-void testIntegers(const Format& format, int64_t m, int64_t n, int64_t k, int64_t groupSize, bool withBias) {
+// The left operand of an integer product: codes, or real values that become codes.
+enum class From { codes, apart, given, dynamic };
+constexpr From kFrom[] = {From::codes, From::apart, From::given, From::dynamic};
+
+// Rows of it, the codes that are expected of them, and their scales, `step` apart.
+struct TestRows {
+  int64_t stride, apart, step;
+  std::vector<int8_t> codes;
+  std::vector<float> values, scale;
+  From from;
+
+  TestRows(From kind, int64_t m, int64_t k) : apart(kind == From::apart || kind == From::given ? 2 : 1), from(kind) {
+    stride = apart * k + 5;
+    step = kind == From::dynamic ? 1 : kind == From::given ? 0 : random_.bits() % 2;
+    codes.resize(m * stride + 1);
+    values.resize(m * stride + 1);
+    scale.resize(m + 1);
+    for (auto& code : codes) code = random_.code();
+    for (auto& value : values) value = random_.symmetric();
+    // Quotients past the largest codes too.
+    for (auto& value : scale) value = kind == From::given ? 0.006f : 0.1f + std::fabs(random_.symmetric());
+    if (kind != From::given && kind != From::dynamic) return;
+    for (int64_t i = 0; i < m; ++i) {
+      if (kind == From::dynamic) {
+        // A row of zeros has codes 0.
+        if (i == 2) std::fill_n(values.begin() + i * stride, stride, 0.0f);
+        float largest = 0;
+        for (int64_t l = 0; l < k; ++l) largest = std::fmax(largest, std::fabs(values[i * stride + l]));
+        scale[i] = largest / 127;
+      }
+      for (int64_t l = 0; l < k; ++l) {
+        const float quotient = scale[i * step] == 0 ? 0 : values[i * stride + l * apart] / scale[i * step];
+        codes[i * stride + l * apart] = static_cast<int8_t>(std::nearbyint(std::fmin(127.0f, std::fmax(-128.0f, quotient))));
+      }
+    }
+  }
+  int32_t at(int64_t i, int64_t l) const { return codes[i * stride + l * apart]; }
+  Int8Source source() const {
+    const Scales scales{from == From::dynamic ? nullptr : scale.data(), DType::float32, step};
+    if (from == From::codes || from == From::apart) return {codes.data(), DType::int8, stride, apart, scales};
+    return {values.data(), DType::float32, stride, apart, scales};
+  }
+};
+
+// Integer sums of each group, then float steps in a fixed order, so the result is the same to the bit everywhere.
+void testIntegers(const Format& format, From from, int64_t m, int64_t n, int64_t k, int64_t groupSize, bool withBias) {
   const TestWeight weight(format, n, k, groupSize);
-  const int64_t stride = k + 5;
-  std::vector<int8_t> a(m * stride + 1);
-  std::vector<float> rowScale(m + 1), bias(withBias ? n : 0), out(m * n + 8, -77.0f);
-  for (auto& value : a) value = random_.code();
-  for (auto& value : rowScale) value = 0.1f + std::fabs(random_.symmetric());
+  const TestRows rows(from, m, k);
+  std::vector<float> bias(withBias ? n : 0), out(m * n + 8, -77.0f);
   for (auto& value : bias) value = random_.symmetric();
   const Scales scales{weight.scale.data(), DType::float32, 1}, shifts{weight.shift.data(), DType::float32, 1};
-  const int64_t step = random_.bits() % 2;
   const FloatOutput target{out.data(), DType::float32, n, 1, withBias ? bias.data() : nullptr, DType::float32, 1};
   setThreadCount(1 + static_cast<int>(random_.bits() % 3));
-  const Status status = gemmBitsInt8(m, n, k, a.data(), stride, {rowScale.data(), DType::float32, step}, weight.view(weight.packed.data()),
-                                     scales, shifts, target);
+  const Status status = gemmBitsInt8(m, n, k, rows.source(), weight.view(weight.packed.data()), scales, shifts, target);
   CHECK(status == Status::ok, "gemmBitsInt8 failed");
   const int center = 1 << (format.bits - 1);
   for (int64_t i = 0; i < m; ++i) {
@@ -131,19 +170,19 @@ void testIntegers(const Format& format, int64_t m, int64_t n, int64_t k, int64_t
       for (int64_t group = 0; group < weight.groups; ++group) {
         int32_t sum = 0, ofA = 0;
         for (int64_t l = group * groupSize; l < (group + 1) * groupSize; ++l) {
-          sum += a[i * stride + l] * (weight.codes[j * k + l] - center);
-          ofA += a[i * stride + l];
+          sum += rows.at(i, l) * (weight.codes[j * k + l] - center);
+          ofA += rows.at(i, l);
         }
         const float scale = weight.scale[j * weight.groups + group];
         const float offset = static_cast<float>(center) * scale - weight.shift[j * weight.groups + group];
         total += scale * static_cast<float>(sum);
         total += offset * static_cast<float>(ofA);
       }
-      total *= rowScale[i * step];
+      total *= rows.scale[i * rows.step];
       if (withBias) total += bias[j];
-      CHECK(out[i * n + j] == total, "%s int8 M=%d N=%d K=%d group %d: [%d, %d] is %g, not %g", format.name, static_cast<int>(m),
-            static_cast<int>(n), static_cast<int>(k), static_cast<int>(groupSize), static_cast<int>(i), static_cast<int>(j),
-            static_cast<double>(out[i * n + j]), static_cast<double>(total));
+      CHECK(out[i * n + j] == total, "%s int8 (%d) M=%d N=%d K=%d group %d: [%d, %d] is %g, not %g", format.name, static_cast<int>(from),
+            static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), static_cast<int>(groupSize), static_cast<int>(i),
+            static_cast<int>(j), static_cast<double>(out[i * n + j]), static_cast<double>(total));
     }
   }
   for (size_t i = m * n; i < out.size(); ++i) CHECK(out[i] == -77.0f, "wrote past its end");
@@ -160,7 +199,9 @@ void testSizes(const Format& format) {
     testProduct(format, m, n, k, groupSize, false);
     testProduct(format, m, n, k, groupSize, true);
     if (format.bits == 8) continue;
-    for (const bool withBias : {false, true}) testIntegers(format, m, n, k, groupSize, withBias);
+    for (const From from : kFrom) {
+      for (const bool withBias : {false, true}) testIntegers(format, from, m, n, k, groupSize, withBias);
+    }
   }
 }
 

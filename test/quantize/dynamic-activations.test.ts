@@ -1,6 +1,20 @@
-import { freeze, loadQuantized, nn, quantizationMap, quantize, quantizeWeight, randn, saveQuantized, tensor, type Tensor } from '../../lib';
+import {
+  freeze,
+  loadQuantized,
+  nn,
+  noGrad,
+  quantizationMap,
+  quantize,
+  quantizeWeight,
+  randn,
+  saveQuantized,
+  tensor,
+  type Tensor,
+} from '../../lib';
+import { quantizeTokens } from '../../lib/qtensor';
 import type { QuantizedModule } from '../../lib/quantize';
 import { temporaryFolder } from '../io/support';
+import { nativeCalls } from '../harness/called';
 import { codeOf } from '../harness/errors';
 
 const folder = temporaryFolder();
@@ -55,6 +69,27 @@ describe('a scale for each token', () => {
       const layer = build(options)[0] as unknown as nn.Linear;
       const error = layer.forward(x).sub(nn.functional.linear(x, (layer as unknown as QuantizedModule).qweight.dequantize(), layer.bias));
       expect(error.absmax().item()).toBeLessThan(0.05 * x.absmax().item());
+    }
+  });
+
+  it.each([1, 4, 33])('gives in one native call, of %d rows and weights of few bits, the bits of the separate ops', (rows) => {
+    for (const [k, dtype] of [
+      [64, 'float32'],
+      [96, 'float16'],
+      [32, 'bfloat16'],
+    ] as const) {
+      for (const weights of ['qint4', 'qint2']) {
+        const options = { weights, groupSize: 32, activations: 'qint8', activationScale: 'dynamic' } as const;
+        const model = quantize(new nn.Sequential(new nn.Linear(k, 17).to(dtype)), options);
+        freeze(model);
+        const { weight, bias } = layerOf(model);
+        const input = randn([rows, k]).to(dtype);
+        const separate = nn.functional.linear(quantizeTokens(input, { qtype: 'qint8' }), weight, bias);
+        let together: Tensor | undefined;
+        const calls = nativeCalls(() => (together = noGrad(() => model.forward(input))));
+        expect(together?.tolist()).toEqual(separate.tolist());
+        expect([calls.linearBitsInt8, calls.reduce, calls.quantize]).toEqual([1, undefined, undefined]);
+      }
     }
   });
 

@@ -8,6 +8,7 @@
 #include "../scratch.h"
 #include "convert.h"
 #include "float_product.h"
+#include "int8_source.h"
 #include "pack_int8.h"
 #include "weight_form.h"
 #include "workspace.h"
@@ -178,7 +179,7 @@ Status multiplyBlock(const BitsProduct<Rows>& bits, const BitsRowBlock& block) {
   return status;
 }
 
-// pack(row, group, out, sum) makes the elements of a row's group, Rows::kTerms times, and its sum.
+// pack(row, out, sums) makes the elements of a row, groups a whole number of tiles apart, Rows::kTerms times, and each group's sum.
 template <class Rows, class Pack>
 Status multiplyAll(const BitsProduct<Rows>& bits, const Pack& pack) {
   using Element = typename Rows::Element;
@@ -193,18 +194,16 @@ Status multiplyAll(const BitsProduct<Rows>& bits, const Pack& pack) {
   auto* sums = reinterpret_cast<float*>(base + atSums);
   for (int64_t first = 0; first < m; first += blockRows) {
     const int64_t count = std::min(blockRows, m - first);
+    std::atomic<Status> packing{Status::ok};
     parallelFor(count, std::max<int64_t>(1, kPackGrain / bytes), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         auto* out = reinterpret_cast<Element*>(base + atRows + i * bytes);
-        for (int64_t group = 0; group < at.groups(); ++group, out += values) {
-          pack(first + i, group, out, sums + i * at.groups() + group);
-          for (int64_t term = 0; term < Rows::kTerms; ++term) {
-            Element* rest = out + term * at.groups() * values;
-            std::fill(rest + at.groupSize, rest + values, 0);
-          }
-        }
+        const Status packed = pack(first + i, out, sums + i * at.groups());
+        if (packed != Status::ok) packing = packed;
+        for (int64_t group = 0; group < Rows::kTerms * at.groups(); ++group, out += values) std::fill(out + at.groupSize, out + values, 0);
       }
     });
+    if (packing != Status::ok) return packing;
     const Status status = multiplyBlock(bits, {first, count, base + atRows, sums});
     if (status != Status::ok) return status;
   }
@@ -224,24 +223,26 @@ Status gemmBitsByTerms(int64_t m, int64_t n, int64_t k, const Matrix& a, const B
   const FloatProduct product{kernel, m, n, k, {}, {}, nullptr, nullptr, bias, out, nullptr};
   const BitsProduct<RealTerms> bits{tiles,  WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift, product,
                                     nullptr};
-  const int64_t size = weight.groupSize, termStride = bits.at.groups() * bits.groupValues();
-  return multiplyAll(bits, [&](int64_t row, int64_t group, uint16_t* terms, float* sum) {
+  const int64_t size = weight.groupSize, groups = bits.at.groups(), termStride = groups * bits.groupValues();
+  return multiplyAll(bits, [&](int64_t row, uint16_t* terms, float* sums) {
     constexpr int64_t kStrip = 512;
-    *sum = 0;
-    for (int64_t begin = 0; begin < size; begin += kStrip) {
-      float buffer[kStrip], part;
-      const int64_t count = std::min(kStrip, size - begin);
-      const float* values = widenedRow(kernel, a, row, group * size + begin, count, buffer);
-      tiles.split(count, values, terms + begin, termStride);
-      sumGroups(1, 1, count, values, 0, &part);
-      *sum += part;
+    for (int64_t group = 0; group < groups; ++group, terms += bits.groupValues()) {
+      sums[group] = 0;
+      for (int64_t begin = 0; begin < size; begin += kStrip) {
+        float buffer[kStrip], part;
+        const int64_t count = std::min(kStrip, size - begin);
+        const float* values = widenedRow(kernel, a, row, group * size + begin, count, buffer);
+        tiles.split(count, values, terms + begin, termStride);
+        sumGroups(1, 1, count, values, 0, &part);
+        sums[group] += part;
+      }
     }
+    return Status::ok;
   });
 }
 
-Status gemmBitsInt8ByTiles(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Scales& aScale,
-                           const BitsWeight& weight, const Scales& scale, const Scales& shift, const FloatOutput& out,
-                           const BitsTiles& tiles) {
+Status gemmBitsInt8ByTiles(int64_t m, int64_t n, int64_t k, const Int8Source& a, const BitsWeight& weight, const Scales& scale,
+                           const Scales& shift, const FloatOutput& out, const BitsTiles& tiles) {
   if (m == 0 || n == 0) return Status::ok;
   const FloatKernel& kernel = floatKernel();
   BufferPlan plan;
@@ -250,18 +251,25 @@ Status gemmBitsInt8ByTiles(int64_t m, int64_t n, int64_t k, const int8_t* a, int
   char* base = static_cast<char*>(memory.get(plan.bytes));
   if (!base) return Status::outOfMemory;
   auto *rowScales = reinterpret_cast<float*>(base + atScales), *bias = reinterpret_cast<float*>(base + atBias);
-  widen(kernel, aScale.data, aScale.dtype, 0, aScale.stride, m, rowScales);
   if (out.bias) widen(kernel, out.bias, out.biasDtype, 0, out.biasStride, n, bias);
   const FloatProduct product{kernel, m, n, k, {}, {}, nullptr, nullptr, out.bias ? bias : nullptr, out, nullptr};
   const BitsProduct<Int8Codes> bits{tiles,    WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift, product,
                                     rowScales};
   const int64_t size = weight.groupSize;
-  return multiplyAll(bits, [&](int64_t row, int64_t group, int8_t* codes, float* sum) {
-    const int8_t* in = a + row * aRowStride + group * size;
-    std::memcpy(codes, in, size);
-    int32_t total = 0;
-    for (int64_t l = 0; l < size; ++l) total += in[l];
-    *sum = static_cast<float>(total);
+  const CodeRows rows(a, k);
+  return multiplyAll(bits, [&](int64_t row, int8_t* codes, float* sums) {
+    thread_local ThreadBuffer own;
+    auto* buffer = static_cast<int8_t*>(own.get(k));
+    if (!buffer) return Status::outOfMemory;
+    rowScales[row] = rows.scaleOf(row);
+    const int8_t* in = rows.codes(row, rowScales[row], buffer);
+    for (int64_t group = 0; group < bits.at.groups(); ++group, in += size, codes += bits.groupValues()) {
+      std::memcpy(codes, in, size);
+      int32_t total = 0;
+      for (int64_t l = 0; l < size; ++l) total += in[l];
+      sums[group] = static_cast<float>(total);
+    }
+    return Status::ok;
   });
 }
 

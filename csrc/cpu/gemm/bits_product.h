@@ -12,8 +12,7 @@ Status gemmBitsByTerms(int64_t m, int64_t n, int64_t k, const Matrix& a, const B
                        const FloatOutput& out, const BitsTiles& tiles);
 
 // gemmBitsInt8, to the bit.
-Status gemmBitsInt8ByTiles(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Scales& aScale,
-                           const BitsWeight& weight, const Scales& scale, const Scales& shift, const FloatOutput& out,
-                           const BitsTiles& tiles);
+Status gemmBitsInt8ByTiles(int64_t m, int64_t n, int64_t k, const Int8Source& a, const BitsWeight& weight, const Scales& scale,
+                           const Scales& shift, const FloatOutput& out, const BitsTiles& tiles);
 
 }  // namespace quanto::cpu

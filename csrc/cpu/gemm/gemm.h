@@ -98,10 +98,9 @@ struct BitsWeight {
 Status gemmBits(int64_t m, int64_t n, int64_t k, const Matrix& a, const BitsWeight& weight, const Scales& scale, const Scales& shift,
                 const FloatOutput& out);
 
-// The same for int8 a [M, K], rows of contiguous values, and 2 or 4 bits: integer sums of each group, one path for all M.
-// out = aScale[m] * sum + bias.
-Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Scales& aScale, const BitsWeight& weight,
-                    const Scales& scale, const Scales& shift, const FloatOutput& out);
+// The same for codes of a [M, K], and 2 or 4 bits: integer sums of each group. out = a.scale[m] * sum + bias.
+Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const Int8Source& a, const BitsWeight& weight, const Scales& scale,
+                    const Scales& shift, const FloatOutput& out);
 
 // Between the form of files (row-major float8, or rows packed by packBits) and the packed one.
 int64_t packedBitsBytes(int64_t n, int64_t k, const BitsWeight& weight);

@@ -10,6 +10,7 @@
 #include "convert.h"
 #include "float_product.h"
 #include "gemm.h"
+#include "int8_source.h"
 #include "weight_bits_loops.h"
 #include "weight_form.h"
 #include "workspace.h"
@@ -181,12 +182,12 @@ constexpr int64_t kRowBytes = 1 << 19;
 
 }  // namespace
 
-Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aRowStride, const Scales& aScale, const BitsWeight& weight,
-                    const Scales& scale, const Scales& shift, const FloatOutput& out) {
+Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const Int8Source& a, const BitsWeight& weight, const Scales& scale,
+                    const Scales& shift, const FloatOutput& out) {
   if (m == 0 || n == 0) return Status::ok;
   const BitsTiles* tiles = bitsKernel().tiles;
   if (tiles && m > (weight.groupSize < 64 ? tiles->multipliedSmall : tiles->multiplied))
-    return gemmBitsInt8ByTiles(m, n, k, a, aRowStride, aScale, weight, scale, shift, out, *tiles);
+    return gemmBitsInt8ByTiles(m, n, k, a, weight, scale, shift, out, *tiles);
   const Source source{floatKernel(), bitsKernel(), WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift};
   const WeightForm& at = source.at;
   const int64_t groups = at.groups(), values = bitsValues(at.code);
@@ -202,15 +203,24 @@ Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const int8_t* a, int64_t aR
   auto* rows = reinterpret_cast<int8_t*>(base + atRows);
   auto* sums = reinterpret_cast<int32_t*>(base + atSums);
   auto *rowScales = reinterpret_cast<float*>(base + atScales), *bias = reinterpret_cast<float*>(base + atBias);
-  widen(source.kernel, aScale.data, aScale.dtype, 0, aScale.stride, m, rowScales);
   if (out.bias) widen(source.kernel, out.bias, out.biasDtype, 0, out.biasStride, n, bias);
   const FloatProduct product{source.kernel, m, n, k, {}, {}, nullptr, nullptr, out.bias ? bias : nullptr, out, nullptr};
   const auto pack = at.code == BitsCode::int2 ? packIntegers<4> : packIntegers<2>;
+  const CodeRows codeRows(a, k);
   std::atomic<Status> status{Status::ok};
   for (int64_t first = 0; first < m; first += blockRows) {
     const int64_t taken = std::min(blockRows, m - first);
     parallelFor(taken, std::max<int64_t>(1, kPackGrain / (k + 1)), [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) pack(at, a + (first + row) * aRowStride, rows + row * rowBytes, sums + row * groups);
+      thread_local ThreadBuffer own;
+      auto* buffer = static_cast<int8_t*>(own.get(k));
+      if (!buffer) {
+        status = Status::outOfMemory;
+        return;
+      }
+      for (int64_t row = begin; row < end; ++row) {
+        const float rowScale = rowScales[first + row] = codeRows.scaleOf(first + row);
+        pack(at, codeRows.codes(first + row, rowScale, buffer), rows + row * rowBytes, sums + row * groups);
+      }
     });
     const int64_t grain = std::max<int64_t>(1, 4 * kGrain / (kBitsColumns * taken * k + 1));
     parallelFor(at.panels(), grain, [&](int64_t begin, int64_t end) {
