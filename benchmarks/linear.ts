@@ -19,6 +19,8 @@ const contestants = [
   quanto('W8A8 dynamic'),
   quanto('W4'),
   quanto('W4A8 dynamic'),
+  quanto('W2'),
+  quanto('Wf8'),
   onnxruntime('float32'),
   onnxruntime('dynamic int8'),
   onnxruntime('int8 block 32'),
@@ -28,7 +30,7 @@ const contestants = [
 
 export const linear: Benchmark = {
   name: 'linear',
-  summary: 'one linear layer [M, K] -> [M, N] with bias: float32, weights of 8 and 4 bits, and integer activations',
+  summary: 'one linear layer [M, K] -> [M, N] with bias: float32, weights of 8, 4 and 2 bits and of float8, and integer activations',
   contestants,
   ratios: [
     { of: 'quanto float32', to: 'onnxruntime float32' },
@@ -40,7 +42,10 @@ export const linear: Benchmark = {
     { of: 'quanto W8A8 dynamic', to: 'onnxruntime dynamic int8' },
     { of: 'quanto W4', to: 'quanto float32' },
     { of: 'quanto W4', to: 'onnxruntime int4 block 32' },
+    { of: 'quanto W4A8 dynamic', to: 'quanto float32' },
     { of: 'quanto W4A8 dynamic', to: 'onnxruntime int4 block 32 level 4' },
+    { of: 'quanto W2', to: 'quanto float32' },
+    { of: 'quanto Wf8', to: 'quanto float32' },
   ],
   cases: layers.flatMap(([k, n]) =>
     rows.map((m) => ({

@@ -25,7 +25,7 @@ import { prepareOp } from './op-workload';
 import { type Prepared, serve } from './serve';
 
 /** Floats of a dtype, or quantized. */
-export type Precision = 'float32' | 'float16' | 'bfloat16' | 'W8' | 'W8A8' | 'W8A8 dynamic' | 'W4' | 'W4A8 dynamic';
+export type Precision = 'float32' | 'float16' | 'bfloat16' | 'W8' | 'W8A8' | 'W8A8 dynamic' | 'W4' | 'W4A8 dynamic' | 'W2' | 'Wf8';
 
 type Float = nn.Module<[Tensor]>;
 
@@ -45,6 +45,8 @@ async function inPrecision(model: Float, precision: Precision, x: Tensor): Promi
     'W8A8 dynamic': { weights: 'qint8', activations: 'qint8', activationScale: 'dynamic' },
     W4: { weights: 'qint4', groupSize: 32 },
     'W4A8 dynamic': { weights: 'qint4', activations: 'qint8', activationScale: 'dynamic', groupSize: 32 },
+    W2: { weights: 'qint2', groupSize: 32 },
+    Wf8: { weights: 'qfloat8' },
   } as const;
   const quantized = quantize(model, options[precision]).eval();
   if (precision === 'W8A8') {
