@@ -164,8 +164,12 @@ Status multiplyBlock(const BitsProduct<Rows>& bits, const BitsRowBlock& block) {
       const auto panels = static_cast<int>(pairs.size(pair));
       for (int p = 0; p < panels && ready != pair; ++p) {
         widenPanel(bits, firstPanel + p, widened + p * bits.panelBytes());
-        panelScales(bits.product.kernel, at, bits.scale, bits.shift, firstPanel + p, scale + p * at.groups() * kBitsColumns,
-                    offset + p * at.groups() * kBitsColumns);
+        const int64_t count = at.groups() * kBitsColumns;
+        float *panelScale = scale + p * count, *panelOffset = offset + p * count;
+        panelScales(bits.product.kernel, at, bits.scale, bits.shift, firstPanel + p, panelScale, panelOffset);
+        // What a value of centred code 0 is.
+        const auto center = static_cast<float>(bitsCenter(at.code));
+        for (int64_t i = 0; bits.shift.data && i < count; ++i) panelOffset[i] = center * panelScale[i] - panelOffset[i];
       }
       ready = pair;
       const int64_t last = std::min(block.count, down.begin(d + 1) * kernel.rowsRead);
@@ -233,7 +237,7 @@ Status gemmBitsByTerms(int64_t m, int64_t n, int64_t k, const Matrix& a, const B
         const int64_t count = std::min(kStrip, size - begin);
         const float* values = widenedRow(kernel, a, row, group * size + begin, count, buffer);
         tiles.split(count, values, terms + begin, termStride);
-        sumGroups(1, 1, count, values, 0, &part);
+        sumGroups(1, count, values, &part, 1);
         sums[group] += part;
       }
     }

@@ -1,6 +1,7 @@
 #include <immintrin.h>
 
 #include "float_convert_avx2.h"
+#include "float_convert_avx512.h"
 #include "kernels.h"
 
 namespace quanto::cpu {
@@ -124,8 +125,8 @@ const FloatKernel kFloatAvx512 = {
     .dot = dotByEights,
     .stream = stream,
     .streamInt8 = streamInt8,
-    .widenInt8 = widenInt8Avx2,
-    .transpose = transposeAvx2,
+    .widenInt8 = widenInt8Avx512,
+    .transpose = transposeAvx512,
     .widenFloat16 = widenFloat16Avx2,
     .narrowFloat16 = narrowFloat16Avx2,
 };

@@ -110,20 +110,41 @@ const float* plainRows(const FloatKernel& kernel, const Matrix& a, int64_t m, in
   return buffer;
 }
 
+// Rows side by side: out[l * count + i].
+void interleaveRows(const FloatKernel& kernel, int64_t count, int64_t k, const float* rows, int64_t stride, float* out) {
+  if (count == 1) {
+    std::copy_n(rows, k, out);
+  } else if (kernel.transpose) {
+    kernel.transpose(count, k, rows, stride, out, count);
+  } else {
+    for (int64_t i = 0; i < count; ++i) {
+      for (int64_t l = 0; l < k; ++l) out[l * count + i] = rows[i * stride + l];
+    }
+  }
+}
+
 Status streamBits(const Source& source, int64_t m, const Matrix& a, const FloatOutput& out) {
   const WeightForm& at = source.at;
   const int64_t groups = at.groups();
   const bool shifted = source.shift.data;
   BufferPlan plan;
-  const int64_t atRows = plan.add(m * at.k * sizeof(float)), atSums = plan.add(m * groups * sizeof(float));
-  const int64_t atBias = plan.add(at.n * sizeof(float));
+  const int64_t atPlain = plan.add(m * at.k * sizeof(float)), atRows = plan.add(m * at.k * sizeof(float));
+  const int64_t atSums = plan.add(m * groups * sizeof(float)), atBias = plan.add(at.n * sizeof(float));
   thread_local ThreadBuffer memory;
   char* base = static_cast<char*>(memory.get(plan.bytes));
   if (!base) return Status::outOfMemory;
+  auto *rows = reinterpret_cast<float*>(base + atRows), *sums = reinterpret_cast<float*>(base + atSums);
+  auto* bias = reinterpret_cast<float*>(base + atBias);
   int64_t stride;
-  const float* rows = plainRows(source.kernel, a, m, at.k, reinterpret_cast<float*>(base + atRows), &stride);
-  float *sums = reinterpret_cast<float*>(base + atSums), *bias = reinterpret_cast<float*>(base + atBias);
-  if (shifted) sumGroups(m, groups, at.groupSize, rows, stride, sums);
+  const float* plain = plainRows(source.kernel, a, m, at.k, reinterpret_cast<float*>(base + atPlain), &stride);
+  // Nearly equal pieces: few rows waste the unpacking.
+  const Pieces pieces(m, source.bits.rows);
+  for (int64_t piece = 0; piece < pieces.pieces; ++piece) {
+    const int64_t row = pieces.begin(piece), count = pieces.size(piece);
+    interleaveRows(source.kernel, count, at.k, plain + row * stride, stride, rows + row * at.k);
+    for (int64_t i = 0; i < count && shifted; ++i)
+      sumGroups(groups, at.groupSize, plain + (row + i) * stride, sums + row * groups + i, count);
+  }
   if (out.bias) widen(source.kernel, out.bias, out.biasDtype, 0, out.biasStride, at.n, bias);
 
   const FloatProduct product{source.kernel, m, at.n, at.k, a, {}, nullptr, nullptr, out.bias ? bias : nullptr, out, nullptr};
@@ -137,16 +158,14 @@ Status streamBits(const Source& source, int64_t m, const Matrix& a, const FloatO
       status = Status::outOfMemory;
       return;
     }
-    float *offset = scale + count, results[kMaxBitsRows * kBitsColumns];
+    float *shift = scale + count, results[kMaxBitsRows * kBitsColumns];
     for (int64_t panel = begin; panel < end; ++panel) {
-      panelScales(source.kernel, at, source.scale, source.shift, panel, scale, offset);
+      panelScales(source.kernel, at, source.scale, source.shift, panel, scale, shift);
       const int64_t column = panel * kBitsColumns, columns = std::min<int64_t>(kBitsColumns, at.n - column);
-      // Nearly equal pieces: few rows waste the unpacking.
-      const Pieces pieces(m, source.bits.rows);
       for (int64_t piece = 0; piece < pieces.pieces; ++piece) {
         const int64_t row = pieces.begin(piece), taken = pieces.size(piece);
-        source.bits.stream(static_cast<int>(taken), {at.code, groups, at.groupSize, source.panel(panel), scale, shifted ? offset : nullptr,
-                                                     rows + row * stride, stride, sums + row * groups, results});
+        source.bits.stream(static_cast<int>(taken), {at.code, groups, at.groupSize, source.panel(panel), scale, shifted ? shift : nullptr,
+                                                     rows + row * at.k, sums + row * groups, results});
         for (int64_t i = 0; i < taken; ++i) finishRow(product, row + i, column, columns, results + i * kBitsColumns);
       }
     }
@@ -154,20 +173,21 @@ Status streamBits(const Source& source, int64_t m, const Matrix& a, const FloatO
   return status;
 }
 
-// A row of int8 in the order of the parts of a weight's vectors, and its sums over each group.
+// A row of int8, one of `rows` side by side, in the order of the parts of a weight's vectors, and its sums over each group, as
+// BitsIntegerRows has them.
 template <int parts>
-void packIntegers(const WeightForm& at, const int8_t* row, int8_t* out, int32_t* sums) {
+void packIntegers(const WeightForm& at, const int8_t* row, int64_t rows, int8_t* out, float* sums, int32_t* centring) {
   constexpr int kValues = 4 * parts;
   const auto place = [&](const int8_t* values) __attribute__((always_inline)) {
-    for (int p = 0; p < parts; ++p) {
-      for (int b = 0; b < 4; ++b) out[p * 4 + b] = values[b * parts + p];
+    for (int p = 0; p < parts; ++p, out += rows * 4) {
+      for (int b = 0; b < 4; ++b) out[b] = values[b * parts + p];
     }
-    out += kValues;
   };
   for (int64_t group = 0; group < at.groups(); ++group, row += at.groupSize) {
     int32_t sum = 0;
     for (int64_t l = 0; l < at.groupSize; ++l) sum += row[l];
-    sums[group] = sum;
+    sums[group * rows] = static_cast<float>(sum);
+    centring[group * rows] = -bitsCenter(at.code) * sum;
     int64_t l = 0;
     for (; l + kValues <= at.groupSize; l += kValues) place(row + l);
     if (l == at.groupSize) continue;
@@ -192,16 +212,17 @@ Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const Int8Source& a, const 
   const WeightForm& at = source.at;
   const int64_t groups = at.groups(), values = bitsValues(at.code);
   const int64_t rowBytes = groups * ((at.groupSize + values - 1) / values) * values;
-  const int64_t blockRows =
-      std::min(m, std::max<int64_t>(kMaxBitsIntegerRows, kRowBytes / (rowBytes + 1) / kMaxBitsIntegerRows * kMaxBitsIntegerRows));
+  const int64_t blockRows = std::min(m, std::max<int64_t>(kMaxBitsRows, kRowBytes / (rowBytes + 1) / kMaxBitsRows * kMaxBitsRows));
   BufferPlan plan;
-  const int64_t atRows = plan.add(blockRows * rowBytes), atSums = plan.add(blockRows * groups * sizeof(int32_t));
+  const int64_t atRows = plan.add(blockRows * rowBytes), atSums = plan.add(blockRows * groups * sizeof(float));
+  const int64_t atCentring = plan.add(blockRows * groups * sizeof(int32_t));
   const int64_t atScales = plan.add(m * sizeof(float)), atBias = plan.add(n * sizeof(float));
   thread_local ThreadBuffer memory;
   char* base = static_cast<char*>(memory.get(plan.bytes));
   if (!base) return Status::outOfMemory;
   auto* rows = reinterpret_cast<int8_t*>(base + atRows);
-  auto* sums = reinterpret_cast<int32_t*>(base + atSums);
+  auto* sums = reinterpret_cast<float*>(base + atSums);
+  auto* centring = reinterpret_cast<int32_t*>(base + atCentring);
   auto *rowScales = reinterpret_cast<float*>(base + atScales), *bias = reinterpret_cast<float*>(base + atBias);
   if (out.bias) widen(source.kernel, out.bias, out.biasDtype, 0, out.biasStride, n, bias);
   const FloatProduct product{source.kernel, m, n, k, {}, {}, nullptr, nullptr, out.bias ? bias : nullptr, out, nullptr};
@@ -210,6 +231,7 @@ Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const Int8Source& a, const 
   std::atomic<Status> status{Status::ok};
   for (int64_t first = 0; first < m; first += blockRows) {
     const int64_t taken = std::min(blockRows, m - first);
+    const Pieces pieces(taken, kMaxBitsRows);
     parallelFor(taken, std::max<int64_t>(1, kPackGrain / (k + 1)), [&](int64_t begin, int64_t end) {
       thread_local ThreadBuffer own;
       auto* buffer = static_cast<int8_t*>(own.get(k));
@@ -219,7 +241,9 @@ Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const Int8Source& a, const 
       }
       for (int64_t row = begin; row < end; ++row) {
         const float rowScale = rowScales[first + row] = codeRows.scaleOf(first + row);
-        pack(at, codeRows.codes(first + row, rowScale, buffer), rows + row * rowBytes, sums + row * groups);
+        const int64_t piece = pieces.of(row), begun = pieces.begin(piece), within = row - begun;
+        pack(at, codeRows.codes(first + row, rowScale, buffer), pieces.size(piece), rows + begun * rowBytes + within * 4,
+             sums + begun * groups + within, centring + begun * groups + within);
       }
     });
     const int64_t grain = std::max<int64_t>(1, 4 * kGrain / (kBitsColumns * taken * k + 1));
@@ -231,17 +255,18 @@ Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const Int8Source& a, const 
         status = Status::outOfMemory;
         return;
       }
-      float *offset = scales + count, results[kMaxBitsIntegerRows * kBitsColumns];
+      float *shifts = scales + count, results[kMaxBitsRows * kBitsColumns];
       for (int64_t panel = begin; panel < end; ++panel) {
-        panelScales(source.kernel, at, scale, shift, panel, scales, offset);
+        panelScales(source.kernel, at, scale, shift, panel, scales, shifts);
         const int64_t column = panel * kBitsColumns, columns = std::min<int64_t>(kBitsColumns, n - column);
-        for (int64_t row = 0; row < taken; row += kMaxBitsIntegerRows) {
-          const int64_t together = std::min<int64_t>(kMaxBitsIntegerRows, taken - row);
-          source.bits.multiply(static_cast<int>(together), {at.code, groups, at.groupSize, source.panel(panel), scales, offset,
-                                                            rows + row * rowBytes, rowBytes, sums + row * groups, results});
+        for (int64_t piece = 0; piece < pieces.pieces; ++piece) {
+          const int64_t row = pieces.begin(piece), together = pieces.size(piece);
+          source.bits.multiply(static_cast<int>(together), {at.code, groups, at.groupSize, source.panel(panel), scales, shifts,
+                                                            rows + row * rowBytes, sums + row * groups, centring + row * groups, results});
           for (int64_t i = 0; i < together; ++i) {
             float* result = results + i * kBitsColumns;
-            for (int64_t j = 0; j < columns; ++j) result[j] *= rowScales[first + row + i];
+            const float rowScale = rowScales[first + row + i];
+            for (int64_t j = 0; j < kBitsColumns; ++j) result[j] *= rowScale;
             finishRow(product, first + row + i, column, columns, result);
           }
         }

@@ -29,11 +29,10 @@ struct BitsRows {
   BitsCode code;
   int64_t groups, groupSize;
   const uint8_t* codes;
-  const float* scale;   // [groups][16]
-  const float* offset;  // null, or [groups][16]: what a value of centred code 0 is
-  const float* a;
-  int64_t aStride;
-  const float* aSums;  // [rows][groups], over each group; unused without offset
+  const float* scale;  // [groups][16]
+  const float* shift;  // null, or [groups][16]
+  const float* a;      // [K][rows]
+  const float* aSums;  // [groups][rows], over each group; unused without shifts
   float* c;            // [rows][16]
 };
 
@@ -52,21 +51,20 @@ struct BitsBlock {
 constexpr int kMaxBitsRows = 8;
 
 // The product of some rows of int8 with a panel of 2 or 4 bits. Parts of a vector are its bytes' lowest bits, the next, and so on: part p
-// of byte b is value b * parts + p, and a row of `a` is laid out alike, [vectors][parts][4], padded with zeros.
+// of byte b is value b * parts + p, and `a` is laid out alike, [vectors][parts][rows][4], padded with zeros.
 struct BitsIntegerRows {
   BitsCode code;
   int64_t groups, groupSize;
   const uint8_t* codes;
-  const float* scale;   // [groups][16]
-  const float* offset;  // [groups][16]
+  const float* scale;  // [groups][16]
+  const float* shift;  // [groups][16]
   const int8_t* a;
-  int64_t aStride;       // bytes
-  const int32_t* aSums;  // [rows][groups], over each group
-  float* c;              // [rows][16]
+  const float* aSums;       // [groups][rows], over each group
+  const int32_t* centring;  // the same times -center: where the sums of codes begin
+  float* c;                 // [rows][16]
 };
 
 static constexpr int bitsParts(BitsCode code) { return 8 / bitsOf(code); }
-constexpr int kMaxBitsIntegerRows = 8;
 
 // The sums of one group, of rows of a by one or two panels, on their way into float32: c += scale * sum and c += offset * aSum, each
 // product and sum rounded.
@@ -125,7 +123,8 @@ struct BitsKernel {
   // out = scale * code - shift: the values as dequantizing gives them.
   void (*unpack)(const BitsBlock& block);
   // Sums of each group are exact; c += scale * (sum - center * aSum) and c += offset * aSum for one group after the other, each product and
-  // sum rounded, so that all instruction sets agree to the bit. 1 <= rows <= kMaxBitsIntegerRows.
+  // sum rounded, so that all instruction sets agree to the bit; offset = center * scale - shift, likewise, is what a value of centred code
+  // 0 is. 1 <= rows <= kMaxBitsRows.
   void (*multiply)(int rows, const BitsIntegerRows& product);
   // Null where there are no such units; then products of more rows take the paths above.
   const BitsTiles* tiles;

@@ -12,12 +12,14 @@ struct Pair {
 
 struct Traits {
   using Vector = Pair;
+  static constexpr int kSums = 4;  // that fit in the registers beside the totals
   static Vector zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   static Vector load(const float* in) { return {_mm256_loadu_ps(in), _mm256_loadu_ps(in + 8)}; }
   static void store(float* out, const Vector& value) {
     _mm256_storeu_ps(out, value.low);
     _mm256_storeu_ps(out + 8, value.high);
   }
+  static Vector all(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
   static Vector add(const Vector& a, const Vector& b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
   static Vector fused(const Vector& a, const Vector& b, const Vector& c) {
     return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
@@ -94,8 +96,7 @@ struct IntegerTraits : Traits {
     __m256i low, high;
   };
   static Vector multiply(const Vector& a, const Vector& b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
-  static Vector all(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
-  static Sums noSums() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  static Sums begin(int32_t value) { return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
   static Sums dot(const Sums& sums, const Sums& codes, const int8_t* four) {
     int32_t values;
     __builtin_memcpy(&values, four, 4);
@@ -103,10 +104,7 @@ struct IntegerTraits : Traits {
     return {_mm256_add_epi32(sums.low, _mm256_madd_epi16(_mm256_maddubs_epi16(codes.low, factors), ones)),
             _mm256_add_epi32(sums.high, _mm256_madd_epi16(_mm256_maddubs_epi16(codes.high, factors), ones))};
   }
-  static Vector toFloat(const Sums& sums, int32_t taken) {
-    const __m256i all = _mm256_set1_epi32(taken);
-    return {_mm256_cvtepi32_ps(_mm256_sub_epi32(sums.low, all)), _mm256_cvtepi32_ps(_mm256_sub_epi32(sums.high, all))};
-  }
+  static Vector toFloat(const Sums& sums) { return {_mm256_cvtepi32_ps(sums.low), _mm256_cvtepi32_ps(sums.high)}; }
 };
 
 template <BitsCode code>
@@ -131,7 +129,7 @@ void unpack(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
 
 }  // namespace
 
-void multiplyBitsAvx2(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, IntegerTraits, kMaxBitsIntegerRows>(rows, product); }
+void multiplyBitsAvx2(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, IntegerTraits, kMaxBitsRows>(rows, product); }
 
 const BitsKernel kBitsAvx2 = {
     .name = "avx2",

@@ -8,9 +8,11 @@ namespace {
 
 struct Traits {
   using Vector = __m512;
+  static constexpr int kSums = 12;  // that fit in the registers beside the totals
   static Vector zero() { return _mm512_setzero_ps(); }
   static Vector load(const float* in) { return _mm512_loadu_ps(in); }
   static void store(float* out, Vector value) { _mm512_storeu_ps(out, value); }
+  static Vector all(float value) { return _mm512_set1_ps(value); }
   static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
   static Vector fused(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
   static Vector multiplyAdd(float a, Vector b, Vector c) { return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c); }

@@ -32,45 +32,48 @@ template <class Codes, BitsCode code, class Traits, int rows>
 static inline void streamPanel(const BitsRows& product) {
   constexpr int kValues = static_cast<int>(bitsValues(code));
   // A sum waits for itself: few rows have several.
-  constexpr int kChains = rows == 1 ? 4 : rows <= 4 ? 2 : 1;
+  constexpr int kWanted = Traits::kSums / rows, kChains = kWanted >= 4 ? 4 : kWanted >= 2 ? 2 : 1;
   typename Traits::Vector totals[rows];
   for (auto& total : totals) total = Traits::zero();
   const uint8_t* codes = product.codes;
+  const float* a = product.a;
   for (int64_t group = 0; group < product.groups; ++group) {
     typename Traits::Vector sums[rows][kChains];
     for (auto& row : sums) {
       for (auto& sum : row) sum = Traits::zero();
     }
-    const float* a = product.a + group * product.groupSize;
     int64_t l = 0;
-    for (; l + kValues <= product.groupSize; l += kValues, codes += kBitsVector) {
+    for (; l + kValues <= product.groupSize; l += kValues, codes += kBitsVector, a += kValues * rows) {
       const Codes vector(codes);
 #pragma GCC unroll 16
       for (int p = 0; p < kValues; ++p) {
         const auto values = vector.centred(p);
 #pragma GCC unroll 8
         for (int i = 0; i < rows; ++i) {
-          sums[i][p % kChains] = Traits::multiplyAdd(a[i * product.aStride + l + p], values, sums[i][p % kChains]);
+          sums[i][p % kChains] = Traits::multiplyAdd(a[p * rows + i], values, sums[i][p % kChains]);
         }
       }
     }
     if (l < product.groupSize) {
       const Codes vector(codes);
       codes += kBitsVector;
-      for (int p = 0; l + p < product.groupSize; ++p) {
+      for (int p = 0; l + p < product.groupSize; ++p, a += rows) {
         const auto values = vector.centred(p);
-        for (int i = 0; i < rows; ++i) sums[i][0] = Traits::multiplyAdd(a[i * product.aStride + l + p], values, sums[i][0]);
+        for (int i = 0; i < rows; ++i) sums[i][0] = Traits::multiplyAdd(a[i], values, sums[i][0]);
       }
     }
     const auto scale = Traits::load(product.scale + group * kBitsColumns);
     for (int i = 0; i < rows; ++i) {
-      for (int chain = 1; chain < kChains; ++chain) sums[i][0] = Traits::add(sums[i][0], sums[i][chain]);
-      totals[i] = Traits::fused(scale, sums[i][0], totals[i]);
-      if (product.offset) {
-        const float sum = product.aSums[i * product.groups + group];
-        totals[i] = Traits::multiplyAdd(sum, Traits::load(product.offset + group * kBitsColumns), totals[i]);
+#pragma GCC unroll 2
+      for (int half = kChains / 2; half > 0; half /= 2) {
+#pragma GCC unroll 4
+        for (int chain = 0; chain < half; ++chain) sums[i][chain] = Traits::add(sums[i][chain], sums[i][chain + half]);
       }
+      totals[i] = Traits::fused(scale, sums[i][0], totals[i]);
     }
+    if (!product.shift) continue;
+    const auto offset = Traits::affine(scale, Traits::all(bitsCenter(code)), Traits::load(product.shift + group * kBitsColumns));
+    for (int i = 0; i < rows; ++i) totals[i] = Traits::multiplyAdd(product.aSums[group * rows + i], offset, totals[i]);
   }
   for (int i = 0; i < rows; ++i) Traits::store(product.c + i * kBitsColumns, totals[i]);
 }
@@ -117,6 +120,7 @@ static void unpackAny(const BitsBlock& block) {
 }
 
 // The same with integer operands. `Integers` gives the unsigned codes of a part of a vector; Traits have Sums, 16 int32, and
+//   Sums begin(int32_t): that number for all;
 //   Sums dot(Sums, Codes, const int8_t* four): adds the products of each column's 4 codes with the 4 values.
 template <class Integers, BitsCode code, class Traits, int rows>
 static inline void multiplyPanel(const BitsIntegerRows& product) {
@@ -128,22 +132,28 @@ static inline void multiplyPanel(const BitsIntegerRows& product) {
   const int8_t* a = product.a;
   for (int64_t group = 0; group < product.groups; ++group) {
     typename Traits::Sums sums[rows];
-    for (auto& sum : sums) sum = Traits::noSums();
-    for (int64_t v = 0; v < vectors; ++v, codes += kBitsVector, a += kParts * 4) {
-      const Integers vector(codes);
+    for (int i = 0; i < rows; ++i) sums[i] = Traits::begin(product.centring[group * rows + i]);
+    const auto step = [&](int64_t v) __attribute__((always_inline)) {
+      const Integers vector(codes + v * kBitsVector);
 #pragma GCC unroll 4
       for (int part = 0; part < kParts; ++part) {
         const auto values = vector.part(part);
 #pragma GCC unroll 8
-        for (int i = 0; i < rows; ++i) sums[i] = Traits::dot(sums[i], values, a + i * product.aStride + part * 4);
+        for (int i = 0; i < rows; ++i) sums[i] = Traits::dot(sums[i], values, a + ((v * kParts + part) * rows + i) * 4);
       }
+    };
+    // Two groups of 64 bytes at a time: small groups have few, and a loop costs as much as one.
+    int64_t v = 0;
+    for (; v + 2 <= vectors; v += 2, codes += 2 * kBitsVector, a += 2 * kParts * rows * 4) {
+      step(0);
+      step(1);
     }
-    const auto scale = Traits::load(product.scale + group * kBitsColumns), offset = Traits::load(product.offset + group * kBitsColumns);
+    for (; v < vectors; ++v, codes += kBitsVector, a += kParts * rows * 4) step(0);
+    const auto scale = Traits::load(product.scale + group * kBitsColumns);
+    const auto offset = Traits::affine(scale, Traits::all(bitsCenter(code)), Traits::load(product.shift + group * kBitsColumns));
     for (int i = 0; i < rows; ++i) {
-      const int32_t aSum = product.aSums[i * product.groups + group];
-      const auto centred = Traits::toFloat(sums[i], bitsCenter(code) * aSum);
-      totals[i] = Traits::add(totals[i], Traits::multiply(scale, centred));
-      totals[i] = Traits::add(totals[i], Traits::multiply(offset, Traits::all(static_cast<float>(aSum))));
+      totals[i] = Traits::add(totals[i], Traits::multiply(scale, Traits::toFloat(sums[i])));
+      totals[i] = Traits::add(totals[i], Traits::multiply(offset, Traits::all(product.aSums[group * rows + i])));
     }
   }
   for (int i = 0; i < rows; ++i) Traits::store(product.c + i * kBitsColumns, totals[i]);

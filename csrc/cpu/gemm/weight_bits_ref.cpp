@@ -17,6 +17,7 @@ inline Sixteen each(Function&& function) {
 
 struct Traits {
   using Vector = Sixteen;
+  static constexpr int kSums = 4;
   static Vector zero() {
     return each([](int) { return 0.0f; });
   }
@@ -25,6 +26,9 @@ struct Traits {
   }
   static void store(float* out, const Vector& value) {
     for (int j = 0; j < kBitsColumns; ++j) out[j] = value.at[j];
+  }
+  static Vector all(float value) {
+    return each([&](int) { return value; });
   }
   static Vector add(const Vector& a, const Vector& b) {
     return each([&](int j) { return a.at[j] + b.at[j]; });
@@ -94,18 +98,19 @@ struct IntegerTraits : Traits {
   static Vector multiply(const Vector& a, const Vector& b) {
     return each([&](int j) { return a.at[j] * b.at[j]; });
   }
-  static Vector all(float value) {
-    return each([&](int) { return value; });
+  static Sums begin(int32_t value) {
+    Sums sums;
+    for (int32_t& sum : sums.at) sum = value;
+    return sums;
   }
-  static Sums noSums() { return {}; }
   static Sums dot(Sums sums, const uint8_t* codes, const int8_t* four) {
     for (int j = 0; j < kBitsColumns; ++j) {
       for (int b = 0; b < 4; ++b) sums.at[j] += codes[j * 4 + b] * four[b];
     }
     return sums;
   }
-  static Vector toFloat(const Sums& sums, int32_t taken) {
-    return each([&](int j) { return static_cast<float>(sums.at[j] - taken); });
+  static Vector toFloat(const Sums& sums) {
+    return each([&](int j) { return static_cast<float>(sums.at[j]); });
   }
 };
 
@@ -125,14 +130,7 @@ struct Parts {
 };
 
 constexpr int kRows = 4;
-
-// Row by row: the sums are exact, so that it makes no difference to the result.
-void multiply(int rows, const BitsIntegerRows& product) {
-  BitsIntegerRows row = product;
-  for (int i = 0; i < rows; ++i, row.a += row.aStride, row.aSums += row.groups, row.c += kBitsColumns) {
-    multiplyAny<Parts, IntegerTraits, 1>(1, row);
-  }
-}
+void multiply(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, IntegerTraits, kMaxBitsRows>(rows, product); }
 void stream(int rows, const BitsRows& product) { streamAny<Codes, Traits, kRows>(rows, product); }
 void unpack(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
 

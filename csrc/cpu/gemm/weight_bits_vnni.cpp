@@ -15,13 +15,15 @@ struct Traits {
   static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
   static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
   static Vector all(float value) { return _mm512_set1_ps(value); }
-  static Sums noSums() { return _mm512_setzero_si512(); }
+  // Product and difference are rounded each.
+  static Vector affine(Vector scale, Vector code, Vector shift) { return _mm512_sub_ps(_mm512_mul_ps(scale, code), shift); }
+  static Sums begin(int32_t value) { return _mm512_set1_epi32(value); }
   static Sums dot(Sums sums, __m512i codes, const int8_t* four) {
-    int32_t values;
-    __builtin_memcpy(&values, four, 4);
-    return _mm512_dpbusd_epi32(sums, codes, _mm512_set1_epi32(values));
+    // The broadcast as part of the instruction, which the compiler makes another one.
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(codes), "m"(*reinterpret_cast<const char(*)[4]>(four)));
+    return sums;
   }
-  static Vector toFloat(Sums sums, int32_t taken) { return _mm512_cvtepi32_ps(_mm512_sub_epi32(sums, _mm512_set1_epi32(taken))); }
+  static Vector toFloat(Sums sums) { return _mm512_cvtepi32_ps(sums); }
 };
 
 template <BitsCode code>
@@ -38,7 +40,7 @@ struct Parts {
 
 }  // namespace
 
-void multiplyBitsVnni(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, Traits, kMaxBitsIntegerRows>(rows, product); }
+void multiplyBitsVnni(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, Traits, kMaxBitsRows>(rows, product); }
 
 const BitsKernel kBitsVnni = {
     .name = "vnni",

@@ -41,34 +41,27 @@ void transposeGroups(const FloatKernel& kernel, const Scales& scales, int64_t n,
 }
 
 void panelScales(const FloatKernel& kernel, const WeightForm& at, const Scales& scale, const Scales& shift, int64_t panel, float* scales,
-                 float* offsets) {
-  const int64_t count = at.groups() * kBitsColumns;
+                 float* shifts) {
   transposeGroups(kernel, scale, at.n, at.groups(), panel, 0, at.groups(), scales);
-  if (shift.data) {
-    const auto center = static_cast<float>(bitsCenter(at.code));
-    transposeGroups(kernel, shift, at.n, at.groups(), panel, 0, at.groups(), offsets);
-    for (int64_t i = 0; i < count; ++i) offsets[i] = center * scales[i] - offsets[i];
-  }
+  if (shift.data) transposeGroups(kernel, shift, at.n, at.groups(), panel, 0, at.groups(), shifts);
   const float factor = bitsOf(at.code) == 8 ? float8Factor(at.code) : 1;
-  if (factor != 1) {
-    for (int64_t i = 0; i < count; ++i) scales[i] *= factor;
-  }
+  if (factor == 1) return;
+  for (int64_t i = 0; i < at.groups() * kBitsColumns; ++i) scales[i] *= factor;
 }
 
-void sumGroups(int64_t rows, int64_t groups, int64_t groupSize, const float* a, int64_t aStride, float* sums) {
+void sumGroups(int64_t groups, int64_t groupSize, const float* row, float* sums, int64_t sumsStride) {
   constexpr int kLanes = 16;
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t group = 0; group < groups; ++group) {
-      const float* values = a + i * aStride + group * groupSize;
-      float lanes[kLanes] = {}, sum = 0;
-      int64_t l = 0;
-      for (; l + kLanes <= groupSize; l += kLanes) {
-        for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += values[l + lane];
-      }
-      for (float lane : lanes) sum += lane;
-      for (; l < groupSize; ++l) sum += values[l];
-      sums[i * groups + group] = sum;
+  for (int64_t group = 0; group < groups; ++group, row += groupSize, sums += sumsStride) {
+    float lanes[kLanes] = {};
+    int64_t l = 0;
+    for (; l + kLanes <= groupSize; l += kLanes) {
+      for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += row[l + lane];
     }
+    for (int half = kLanes / 2; half > 0; half /= 2) {
+      for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+    }
+    for (; l < groupSize; ++l) lanes[0] += row[l];
+    *sums = lanes[0];
   }
 }
 

@@ -25,12 +25,11 @@ struct WeightForm {
 void transposeGroups(const FloatKernel& kernel, const Scales& scales, int64_t n, int64_t allGroups, int64_t panel, int64_t firstGroup,
                      int64_t groups, float* out);
 
-// Both of a whole panel as its products want them: the scale of what weight_bits.h streams, and the offset, which is what centred code 0
-// stands for; the latter is left alone where there are no shifts.
+// Both of a whole panel: the scale of what weight_bits.h streams, and the shift, which is left alone where there is none.
 void panelScales(const FloatKernel& kernel, const WeightForm& at, const Scales& scale, const Scales& shift, int64_t panel, float* scales,
-                 float* offsets);
+                 float* shifts);
 
-// Sums of a over each group, which the shifts are multiplied by.
-void sumGroups(int64_t rows, int64_t groups, int64_t groupSize, const float* a, int64_t aStride, float* sums);
+// Sums of a row over each group, which the shifts are multiplied by, sumsStride apart.
+void sumGroups(int64_t groups, int64_t groupSize, const float* row, float* sums, int64_t sumsStride);
 
 }  // namespace quanto::cpu

@@ -23,6 +23,8 @@ struct Pieces {
   Pieces(int64_t total, int64_t largest) : count(total), pieces((total + largest - 1) / largest) {}
   int64_t begin(int64_t piece) const { return piece * count / pieces; }
   int64_t size(int64_t piece) const { return begin(piece + 1) - begin(piece); }
+  // The piece that an index lies in.
+  int64_t of(int64_t index) const { return ((index + 1) * pieces - 1) / count; }
   int64_t largest() const { return (count + pieces - 1) / pieces; }
 };
 
