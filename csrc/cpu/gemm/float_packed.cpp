@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "../pool.h"
@@ -14,8 +15,9 @@ namespace {
 // Blocks of the product whose packed operands are shared by all threads. A block's sums stay in float32 until K is finished: in the
 // output itself where it is plain float32, else in a buffer, so blocks are smaller then.
 constexpr int64_t kBlockK = 512, kBlockRows = 1024, kBlockColumns = 2048, kBufferedBlock = 512;
-// A unit of parallel work: at most so many tiles down and across.
-constexpr int64_t kTilesDown = 8, kTilesAcross = 8;
+// A unit of parallel work: at most so many tiles down and across. Where a unit makes its own tiles of b there are more rows that share one;
+// those rows stay in a core's second-level cache, and one tile of b beside them.
+constexpr int64_t kTilesDown = 8, kMadeTilesDown = 16, kTilesAcross = 8;
 // Column tiles packed together, so that rows of b are read in longer runs.
 constexpr int64_t kPackedTogether = 4;
 // Multiply-adds, and packed values, that repay handing a piece to another thread.
@@ -58,9 +60,12 @@ struct Block {
   int64_t width() const { return product.kernel.columns; }
   int64_t columnTiles() const { return (columns + width() - 1) / width(); }
 
+  // Whether b is unpacked tile by tile, by whoever multiplies with it.
+  static bool makesTiles(const FloatProduct& product) { return product.tiles || product.packedWeight; }
+
   void pack() const {
     const int64_t tilesOfA = rowTiles.pieces;
-    const Pieces groupsOfB(columnTiles(), kPackedTogether);
+    const Pieces groupsOfB(makesTiles(product) ? 0 : columnTiles(), kPackedTogether);
     parallelFor(tilesOfA + groupsOfB.pieces, std::max<int64_t>(1, kPackGrain / (k * width() + 1)), [&](int64_t begin, int64_t end) {
       for (int64_t unit = begin; unit < end; ++unit) {
         if (unit < tilesOfA) packRowTile(unit);
@@ -85,13 +90,7 @@ struct Block {
     for (int64_t tile = begin; tile < end; ++tile) {
       if (columnsOf(tile) < width()) std::memset(columnTile(tile), 0, k * width() * sizeof(float));
     }
-    if (product.tiles) {
-      for (int64_t tile = begin; tile < end; ++tile) {
-        product.tiles->fill(product.tiles->context, firstColumnOf(tile), columnsOf(tile), firstK, k, columnTile(tile), width());
-      }
-    } else if (product.packedWeight) {
-      for (int64_t tile = begin; tile < end; ++tile) widenWeightTile(tile);
-    } else if (b.columnStride == 1) {
+    if (b.columnStride == 1) {
       for (int64_t l = 0; l < k; ++l) {
         for (int64_t tile = begin; tile < end; ++tile) {
           const int64_t offset = (firstK + l) * b.rowStride + firstColumnOf(tile);
@@ -106,31 +105,45 @@ struct Block {
     }
   }
 
-  void widenWeightTile(int64_t tile) const {
-    for (int64_t j = 0; j < columnsOf(tile); j += kPanelColumns) {
-      const int8_t* panel = product.packedWeight + (firstColumnOf(tile) + j) / kPanelColumns * panelBytes(product.k);
-      product.kernel.widenInt8(k, panel + kPanelHeaderBytes + firstK / kGroup * kGroupBytes, columnTile(tile) + j, width());
+  void makeColumnTile(int64_t tile, float* out) const {
+    const int64_t first = firstColumnOf(tile), count = columnsOf(tile);
+    if (count < width()) std::memset(out, 0, k * width() * sizeof(float));
+    if (product.tiles) return product.tiles->fill(product.tiles->context, first, count, firstK, k, out, width());
+    for (int64_t j = 0; j < count; j += kPanelColumns) {
+      const int8_t* panel = product.packedWeight + (first + j) / kPanelColumns * panelBytes(product.k);
+      product.kernel.widenInt8(k, panel + kPanelHeaderBytes + firstK / kGroup * kGroupBytes, out + j, width());
     }
   }
 
-  void multiply() const {
-    const Pieces down(rowTiles.pieces, kTilesDown);
+  Status multiply() const {
+    const bool makes = makesTiles(product);
+    const Pieces down(rowTiles.pieces, makes ? kMadeTilesDown : kTilesDown);
     const int64_t wanted = 4 * threadCount();
     const Pieces across(columnTiles(), std::clamp<int64_t>(down.pieces * columnTiles() / wanted, 1, kTilesAcross));
     const int64_t work = (rowTiles.count / down.pieces + 1) * (columns / across.pieces + 1) * (k + 1);
+    std::atomic<Status> status{Status::ok};
     parallelFor(down.pieces * across.pieces, std::max<int64_t>(1, kGrain / work), [&](int64_t begin, int64_t end) {
+      thread_local ThreadBuffer own;
+      float* made = makes ? static_cast<float*>(own.get(k * width() * sizeof(float))) : nullptr;
+      if (makes && !made) {
+        status = Status::outOfMemory;
+        return;
+      }
       for (int64_t unit = begin; unit < end; ++unit) {
         const int64_t r = unit / across.pieces, c = unit % across.pieces;
-        multiplyUnit(down.begin(r), down.begin(r + 1), across.begin(c), across.begin(c + 1));
+        multiplyUnit(down.begin(r), down.begin(r + 1), across.begin(c), across.begin(c + 1), made);
       }
     });
+    return status;
   }
 
-  void multiplyUnit(int64_t firstRowTile, int64_t endRowTile, int64_t firstColumnTile, int64_t endColumnTile) const {
+  // `made`: null, or memory for a tile of b.
+  void multiplyUnit(int64_t firstRowTile, int64_t endRowTile, int64_t firstColumnTile, int64_t endColumnTile, float* made) const {
     const bool first = firstK == 0, last = firstK + k == product.k;
     for (int64_t c = firstColumnTile; c < endColumnTile; ++c) {
       const int64_t column = c * width(), count = std::min(width(), columns - column);
-      FloatTile tile{k, nullptr, packedB + column * k, nullptr, sumsStride, !first, nullptr, nullptr};
+      if (made) makeColumnTile(c, made);
+      FloatTile tile{k, nullptr, made ? made : packedB + column * k, nullptr, sumsStride, !first, nullptr, nullptr};
       if (last && product.scale) tile.scale = product.scale + firstColumn + column;
       if (last && product.bias) tile.bias = product.bias + firstColumn + column;
       for (int64_t r = firstRowTile; r < endRowTile; ++r) {
@@ -176,13 +189,15 @@ Status runPacked(const FloatProduct& product) {
   const int64_t k = product.k;
   const bool buffered = out.dtype != DType::float32 || out.columnStride != 1;
   const int64_t blockRows = std::min(m, buffered ? kBufferedBlock : kBlockRows);
-  const int64_t blockColumns = std::min(roundUp(n, width), (buffered ? kBufferedBlock : kBlockColumns) / width * width);
+  const bool makes = Block::makesTiles(product);
+  const int64_t mostColumns = buffered ? kBufferedBlock : kBlockColumns;
+  const int64_t blockColumns = std::min(roundUp(n, width), makes && !buffered ? roundUp(n, width) : mostColumns / width * width);
   // Nearly equal blocks, depending on K alone; packed weights are read in whole groups.
   const int64_t blockK = roundUp(Pieces(std::max<int64_t>(k, 1), kBlockK).largest(), kGroup);
 
   BufferPlan plan;
   const int64_t atA = plan.add(blockRows * blockK * sizeof(float));
-  const int64_t atB = plan.add(blockColumns * blockK * sizeof(float));
+  const int64_t atB = plan.add(makes ? 0 : blockColumns * blockK * sizeof(float));
   const int64_t atSums = plan.add(buffered ? blockRows * blockColumns * sizeof(float) : 0);
   thread_local ThreadBuffer memory;
   char* base = static_cast<char*>(memory.get(plan.bytes));
@@ -208,7 +223,8 @@ Status runPacked(const FloatProduct& product) {
                           buffered ? blockColumns : out.rowStride,
                           buffered};
         block.pack();
-        block.multiply();
+        const Status status = block.multiply();
+        if (status != Status::ok) return status;
       }
     }
   }
