@@ -3,6 +3,7 @@
 #include "float_convert_avx2.h"
 #include "float_convert_avx512.h"
 #include "kernels.h"
+#include "whole_numbers_512.h"
 
 namespace quanto::cpu {
 namespace {
@@ -21,9 +22,7 @@ struct Vector {
   static __mmask16 first(int64_t count) { return static_cast<__mmask16>((1u << count) - 1); }
   static Type loadFirst(const float* from, int64_t count) { return _mm512_maskz_loadu_ps(first(count), from); }
   static void storeFirst(float* to, int64_t count, Type value) { _mm512_mask_storeu_ps(to, first(count), value); }
-  static Type weights(const int8_t* groups, int p) {
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(_mm512_loadu_si512(groups), 24 - 8 * p), 24));
-  }
+  static Type weights(const int8_t* groups, int p) { return signedByte(_mm512_loadu_si512(groups), p); }
 };
 
 // 14 x 2 sums, 2 vectors of b and 1 of a: 31 of the 32 registers.

@@ -4,6 +4,7 @@
 
 #include "float_convert_avx2.h"
 #include "pack_int8.h"
+#include "whole_numbers_512.h"
 
 namespace quanto::cpu {
 namespace {
@@ -81,10 +82,10 @@ void transposeAvx512(int64_t count, int64_t k, const float* in, int64_t inStride
 void widenInt8Avx512(int64_t k, const int8_t* codes, float* out, int64_t outStride) {
   for (int64_t l = 0; l < k; l += kGroup, codes += kGroupBytes) {
     const __m512i group = _mm512_loadu_si512(codes);
-    const int64_t count = k - l < kGroup ? k - l : kGroup;
-    for (int p = 0; p < count; ++p, out += outStride) {
-      const __m512i value = _mm512_srai_epi32(_mm512_slli_epi32(group, static_cast<unsigned>(24 - 8 * p)), 24);
-      _mm512_storeu_ps(out, _mm512_cvtepi32_ps(value));
+#pragma GCC unroll 4
+    for (int p = 0; p < kGroup; ++p, out += outStride) {
+      if (l + p == k) return;
+      _mm512_storeu_ps(out, signedByte(group, p));
     }
   }
 }

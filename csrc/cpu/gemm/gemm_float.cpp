@@ -10,9 +10,6 @@
 namespace quanto::cpu {
 namespace {
 
-// Sums that are finished together most often: a number that the compiler knows.
-constexpr int64_t kPanel = 16;
-
 // Widened to float32 and zero padded to whole tiles.
 void widenPadded(const FloatKernel& kernel, const void* data, DType dtype, int64_t stride, int64_t count, int64_t padded, float* out) {
   widen(kernel, data, dtype, 0, stride, count, out);
@@ -51,9 +48,7 @@ void finishRow(const FloatProduct& product, int64_t i, int64_t j, int64_t count,
   }
   if (plain) {
     float* __restrict to = static_cast<float*>(out.data) + i * out.rowStride + j;
-    if (bias && count == kPanel) {
-      for (int64_t l = 0; l < kPanel; ++l) to[l] = sums[l] + bias[l];
-    } else if (bias) {
+    if (bias) {
       for (int64_t l = 0; l < count; ++l) to[l] = sums[l] + bias[l];
     } else {
       std::memcpy(to, sums, count * sizeof(float));

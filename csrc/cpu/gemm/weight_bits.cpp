@@ -99,6 +99,26 @@ struct Source {
   }
 };
 
+// Where a kernel puts the sums of some rows and a panel: in the output itself where that is plain, else in a buffer on their way there.
+struct PanelOutput {
+  const FloatProduct& product;
+  int64_t column;
+  alignas(64) float buffer[kMaxBitsRows * kBitsColumns];
+
+  explicit PanelOutput(const FloatProduct& of, int64_t panel) : product(of), column(panel * kBitsColumns) {}
+  int64_t columns() const { return std::min<int64_t>(kBitsColumns, product.n - column); }
+  bool direct() const {
+    const FloatOutput& out = product.out;
+    return out.dtype == DType::float32 && out.columnStride == 1 && columns() == kBitsColumns;
+  }
+  const float* bias() const { return direct() && product.bias ? product.bias + column : nullptr; }
+  float* at(int64_t row) { return direct() ? static_cast<float*>(product.out.data) + row * product.out.rowStride + column : buffer; }
+  int64_t stride() const { return direct() ? product.out.rowStride : kBitsColumns; }
+  void finish(int64_t row, int64_t rows) {
+    for (int64_t i = 0; i < rows && !direct(); ++i) finishRow(product, row + i, column, columns(), buffer + i * kBitsColumns);
+  }
+};
+
 // The few rows of a as plain float32.
 const float* plainRows(const FloatKernel& kernel, const Matrix& a, int64_t m, int64_t k, float* buffer, int64_t* stride) {
   if (a.dtype == DType::float32 && a.columnStride == 1) {
@@ -158,15 +178,15 @@ Status streamBits(const Source& source, int64_t m, const Matrix& a, const FloatO
       status = Status::outOfMemory;
       return;
     }
-    float *shift = scale + count, results[kMaxBitsRows * kBitsColumns];
+    float* shift = scale + count;
     for (int64_t panel = begin; panel < end; ++panel) {
       panelScales(source.kernel, at, source.scale, source.shift, panel, scale, shift);
-      const int64_t column = panel * kBitsColumns, columns = std::min<int64_t>(kBitsColumns, at.n - column);
+      PanelOutput to(product, panel);
       for (int64_t piece = 0; piece < pieces.pieces; ++piece) {
         const int64_t row = pieces.begin(piece), taken = pieces.size(piece);
         source.bits.stream(static_cast<int>(taken), {at.code, groups, at.groupSize, source.panel(panel), scale, shifted ? shift : nullptr,
-                                                     rows + row * at.k, sums + row * groups, results});
-        for (int64_t i = 0; i < taken; ++i) finishRow(product, row + i, column, columns, results + i * kBitsColumns);
+                                                     rows + row * at.k, sums + row * groups, to.bias(), to.at(row), to.stride()});
+        to.finish(row, taken);
       }
     }
   });
@@ -255,20 +275,16 @@ Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const Int8Source& a, const 
         status = Status::outOfMemory;
         return;
       }
-      float *shifts = scales + count, results[kMaxBitsRows * kBitsColumns];
+      float* shifts = scales + count;
       for (int64_t panel = begin; panel < end; ++panel) {
         panelScales(source.kernel, at, scale, shift, panel, scales, shifts);
-        const int64_t column = panel * kBitsColumns, columns = std::min<int64_t>(kBitsColumns, n - column);
+        PanelOutput to(product, panel);
         for (int64_t piece = 0; piece < pieces.pieces; ++piece) {
           const int64_t row = pieces.begin(piece), together = pieces.size(piece);
           source.bits.multiply(static_cast<int>(together), {at.code, groups, at.groupSize, source.panel(panel), scales, shifts,
-                                                            rows + row * rowBytes, sums + row * groups, centring + row * groups, results});
-          for (int64_t i = 0; i < together; ++i) {
-            float* result = results + i * kBitsColumns;
-            const float rowScale = rowScales[first + row + i];
-            for (int64_t j = 0; j < kBitsColumns; ++j) result[j] *= rowScale;
-            finishRow(product, first + row + i, column, columns, result);
-          }
+                                                            rows + row * rowBytes, sums + row * groups, centring + row * groups,
+                                                            rowScales + first + row, to.bias(), to.at(first + row), to.stride()});
+          to.finish(first + row, together);
         }
       }
     });

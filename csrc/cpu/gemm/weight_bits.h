@@ -33,7 +33,9 @@ struct BitsRows {
   const float* shift;  // null, or [groups][16]
   const float* a;      // [K][rows]
   const float* aSums;  // [groups][rows], over each group; unused without shifts
-  float* c;            // [rows][16]
+  const float* bias;   // null, or [16]
+  float* c;            // [rows][16], cStride apart
+  int64_t cStride;
 };
 
 // Values of a panel along K, for the products of many rows.
@@ -61,7 +63,10 @@ struct BitsIntegerRows {
   const int8_t* a;
   const float* aSums;       // [groups][rows], over each group
   const int32_t* centring;  // the same times -center: where the sums of codes begin
-  float* c;                 // [rows][16]
+  const float* rowScale;    // [rows]: what finished sums are multiplied by
+  const float* bias;        // null, or [16]: what is added then
+  float* c;                 // [rows][16], cStride apart
+  int64_t cStride;
 };
 
 static constexpr int bitsParts(BitsCode code) { return 8 / bitsOf(code); }

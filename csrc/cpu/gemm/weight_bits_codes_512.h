@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "weight_bits_loops.h"
+#include "whole_numbers_512.h"
 
 namespace quanto::cpu {
 namespace {
@@ -38,41 +39,32 @@ struct Codes {
   }
 };
 
-// Of integers: an unsigned code at bit b of a float32 whose exponent is 23 - b counts whole numbers there, so that nothing is left to do
-// but to take the rest off; exact. Codes lie as two's complements, which changes their highest bits.
-inline __m512 wholeNumber(__m512i vector, int bits, int bit, float taken) {
-  const int mask = ((1 << bits) - 1) << bit, sign = 1 << (bits - 1) << bit, exponent = (150 - bit) << 23;
-  constexpr int kAndThenXor = 0x6a;
-  const __m512i number = _mm512_ternarylogic_epi32(vector, _mm512_set1_epi32(mask), _mm512_set1_epi32(exponent | sign), kAndThenXor);
-  return _mm512_sub_ps(_mm512_castsi512_ps(number), _mm512_set1_ps(static_cast<float>(1 << (23 - bit)) + taken));
-}
-
-// 5 codes fit in the mantissa; the others are moved there.
+// Where every value is multiplied and added to many times, the units that do so are better left alone: there 5 codes that fit in the
+// mantissa, and others moved there. Where it is scaled and stored, a permutation, which reads only the lowest 4 bits of its indices, is the
+// conversion.
 template <>
 struct Codes<BitsCode::int4> {
-  __m512i lower, upper;
+  __m512i vector;
 
-  explicit Codes(const uint8_t* in) : lower(_mm512_loadu_si512(in)), upper(_mm512_srli_epi32(lower, 12)) {}
-  __m512 at(int place, float taken) const {
-    return place < 5 ? wholeNumber(lower, 4, 4 * place, taken) : wholeNumber(upper, 4, 4 * place - 12, taken);
+  explicit Codes(const uint8_t* in) : vector(_mm512_loadu_si512(in)) {}
+  __m512 centred(int place) const {
+    return place < 5 ? wholeNumber(vector, 4, 4 * place, 8) : wholeNumber(_mm512_srli_epi32(vector, 12), 4, 4 * place - 12, 8);
   }
-  __m512 centred(int place) const { return at(place, 8); }
-  __m512 value(int place) const { return at(place, 0); }
+  __m512 value(int place) const {
+    return _mm512_permutexvar_ps(_mm512_srli_epi32(vector, static_cast<unsigned>(4 * place)),
+                                 _mm512_setr_ps(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  }
 };
 
-// A byte's codes at a time: few constants are needed.
+// The same of 2 bits: a byte's codes at a time, as few constants are needed, and permutations within quarters of the register.
 template <>
 struct Codes<BitsCode::int2> {
-  __m512i bytes[4];
+  __m512i vector;
 
-  explicit Codes(const uint8_t* in) {
-    bytes[0] = _mm512_loadu_si512(in);
-#pragma GCC unroll 3
-    for (int i = 1; i < 4; ++i) bytes[i] = _mm512_srli_epi32(bytes[0], static_cast<unsigned>(8 * i));
-  }
-  __m512 at(int place, float taken) const { return wholeNumber(bytes[place / 4], 2, 2 * (place % 4), taken); }
-  __m512 centred(int place) const { return at(place, 2); }
-  __m512 value(int place) const { return at(place, 0); }
+  explicit Codes(const uint8_t* in) : vector(_mm512_loadu_si512(in)) {}
+  __m512i shifted(int bits) const { return bits == 0 ? vector : _mm512_srli_epi32(vector, static_cast<unsigned>(bits)); }
+  __m512 centred(int place) const { return wholeNumber(shifted(place / 4 * 8), 2, 2 * (place % 4), 2); }
+  __m512 value(int place) const { return _mm512_permutevar_ps(_mm512_broadcast_f32x4(_mm_setr_ps(2, 3, 0, 1)), shifted(2 * place)); }
 };
 
 }  // namespace

@@ -19,6 +19,13 @@ static inline void unpackBlock(const BitsBlock& block) {
     const auto scale = Traits::load(block.scale + (group - firstGroup) * kBitsColumns);
     const auto shift = block.shift ? Traits::load(block.shift + (group - firstGroup) * kBitsColumns) : Traits::zero();
     left -= end - at;
+    if (at % kValues == 0) {
+      for (; at + kValues <= end; at += kValues, out += kValues * block.outStride) {
+        const Codes codes(block.codes + group * groupBytes + at / kValues * kBitsVector);
+#pragma GCC unroll 16
+        for (int p = 0; p < kValues; ++p) Traits::store(out + p * block.outStride, Traits::affine(scale, codes.value(p), shift));
+      }
+    }
     while (at < end) {
       const Codes codes(block.codes + group * groupBytes + at / kValues * kBitsVector);
       const int64_t stop = (at / kValues + 1) * kValues < end ? (at / kValues + 1) * kValues : end;
@@ -33,49 +40,53 @@ static inline void streamPanel(const BitsRows& product) {
   constexpr int kValues = static_cast<int>(bitsValues(code));
   // A sum waits for itself: few rows have several.
   constexpr int kWanted = Traits::kSums / rows, kChains = kWanted >= 4 ? 4 : kWanted >= 2 ? 2 : 1;
+  const int64_t whole = product.groupSize / kValues;
+  const int rest = static_cast<int>(product.groupSize % kValues);
   typename Traits::Vector totals[rows];
   for (auto& total : totals) total = Traits::zero();
   const uint8_t* codes = product.codes;
-  const float* a = product.a;
-  for (int64_t group = 0; group < product.groups; ++group) {
+  const float *a = product.a, *scale = product.scale, *shift = product.shift, *aSums = product.aSums;
+  for (int64_t group = product.groups; group > 0; --group, scale += kBitsColumns) {
     typename Traits::Vector sums[rows][kChains];
     for (auto& row : sums) {
       for (auto& sum : row) sum = Traits::zero();
     }
-    int64_t l = 0;
-    for (; l + kValues <= product.groupSize; l += kValues, codes += kBitsVector, a += kValues * rows) {
+    for (int64_t v = whole; v > 0; --v, codes += kBitsVector, a += kValues * rows) {
       const Codes vector(codes);
 #pragma GCC unroll 16
       for (int p = 0; p < kValues; ++p) {
         const auto values = vector.centred(p);
 #pragma GCC unroll 8
-        for (int i = 0; i < rows; ++i) {
-          sums[i][p % kChains] = Traits::multiplyAdd(a[p * rows + i], values, sums[i][p % kChains]);
-        }
+        for (int i = 0; i < rows; ++i) sums[i][p % kChains] = Traits::multiplyAdd(a[p * rows + i], values, sums[i][p % kChains]);
       }
     }
-    if (l < product.groupSize) {
+    if (rest > 0) {
       const Codes vector(codes);
       codes += kBitsVector;
-      for (int p = 0; l + p < product.groupSize; ++p, a += rows) {
+      for (int p = 0; p < rest; ++p, a += rows) {
         const auto values = vector.centred(p);
         for (int i = 0; i < rows; ++i) sums[i][0] = Traits::multiplyAdd(a[i], values, sums[i][0]);
       }
     }
-    const auto scale = Traits::load(product.scale + group * kBitsColumns);
+    const auto factor = Traits::load(scale);
     for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 2
       for (int half = kChains / 2; half > 0; half /= 2) {
 #pragma GCC unroll 4
         for (int chain = 0; chain < half; ++chain) sums[i][chain] = Traits::add(sums[i][chain], sums[i][chain + half]);
       }
-      totals[i] = Traits::fused(scale, sums[i][0], totals[i]);
+      totals[i] = Traits::fused(factor, sums[i][0], totals[i]);
     }
-    if (!product.shift) continue;
-    const auto offset = Traits::affine(scale, Traits::all(bitsCenter(code)), Traits::load(product.shift + group * kBitsColumns));
-    for (int i = 0; i < rows; ++i) totals[i] = Traits::multiplyAdd(product.aSums[group * rows + i], offset, totals[i]);
+    if (!shift) continue;
+    const auto offset = Traits::affine(factor, Traits::all(bitsCenter(code)), Traits::load(shift));
+    for (int i = 0; i < rows; ++i) totals[i] = Traits::multiplyAdd(aSums[i], offset, totals[i]);
+    shift += kBitsColumns;
+    aSums += rows;
   }
-  for (int i = 0; i < rows; ++i) Traits::store(product.c + i * kBitsColumns, totals[i]);
+  for (int i = 0; i < rows; ++i) {
+    if (product.bias) totals[i] = Traits::add(totals[i], Traits::load(product.bias));
+    Traits::store(product.c + i * product.cStride, totals[i]);
+  }
 }
 
 // 1 <= rows <= most; a panel for each number of rows that a kernel takes, and no more.
@@ -156,7 +167,11 @@ static inline void multiplyPanel(const BitsIntegerRows& product) {
       totals[i] = Traits::add(totals[i], Traits::multiply(offset, Traits::all(product.aSums[group * rows + i])));
     }
   }
-  for (int i = 0; i < rows; ++i) Traits::store(product.c + i * kBitsColumns, totals[i]);
+  for (int i = 0; i < rows; ++i) {
+    totals[i] = Traits::multiply(totals[i], Traits::all(product.rowScale[i]));
+    if (product.bias) totals[i] = Traits::add(totals[i], Traits::load(product.bias));
+    Traits::store(product.c + i * product.cStride, totals[i]);
+  }
 }
 
 template <class Integers, BitsCode code, class Traits, int most>
