@@ -26,10 +26,12 @@ struct Vector {
   }
   static Type loadFirst(const float* from, int64_t count) { return _mm256_maskload_ps(from, first(count)); }
   static void storeFirst(float* to, int64_t count, Type value) { _mm256_maskstore_ps(to, first(count), value); }
-  static Type weights(const int8_t* groups, int p) {
-    const __m256i group = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(groups));
-    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(group, 24 - 8 * p), 24));
-  }
+  struct Weights {
+    Type of(const int8_t* groups, int p) const {
+      const __m256i group = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(groups));
+      return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(group, 24 - 8 * p), 24));
+    }
+  };
 };
 
 // 6 x 2 sums, 2 vectors of b and 1 of a: 15 of the 16 registers.

@@ -22,7 +22,10 @@ struct Vector {
   static __mmask16 first(int64_t count) { return static_cast<__mmask16>((1u << count) - 1); }
   static Type loadFirst(const float* from, int64_t count) { return _mm512_maskz_loadu_ps(first(count), from); }
   static void storeFirst(float* to, int64_t count, Type value) { _mm512_mask_storeu_ps(to, first(count), value); }
-  static Type weights(const int8_t* groups, int p) { return signedByte(_mm512_loadu_si512(groups), p); }
+  struct Weights {
+    SignedBytes bytes;
+    Type of(const int8_t* groups, int p) const { return bytes.of(_mm512_loadu_si512(groups), p); }
+  };
 };
 
 // 14 x 2 sums, 2 vectors of b and 1 of a: 31 of the 32 registers.

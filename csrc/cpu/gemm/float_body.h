@@ -7,7 +7,7 @@
 //   sumLanes(Type)                             one number
 //   loadFirst(const float*, count), storeFirst(float*, count, Type)
 //                                              fewer values than a vector has, the others being 0
-//   weights(const int8_t* groups, int p)       code p of each group of four, a group a lane, as floats
+//   Weights().of(const int8_t* groups, int p)  code p of each group of four, a group a lane, as floats; the object keeps constants
 //
 // and the sizes of its blocks: kTileRows x kTileVectors sums fill the registers; kFewRows rows of a are taken at once from unpacked memory,
 // kWideVectors[rows - 1] vectors of b with them.
@@ -181,6 +181,7 @@ void stream(int64_t m, int64_t n, int64_t k, const float* a, int64_t aStride, co
 // As many of the panel's columns as a vector has.
 template <int rows>
 void streamInt8Columns(int64_t k, const float* a, int64_t aStride, const int8_t* codes, float* c, int64_t cStride) {
+  const typename Vector::Weights weights{};
   // One sum for each position in a group: they do not wait for each other.
   typename Vector::Type sums[rows][kGroup];
   for (auto& row : sums) {
@@ -189,9 +190,9 @@ void streamInt8Columns(int64_t k, const float* a, int64_t aStride, const int8_t*
   const auto step = [&](int64_t l, int count) __attribute__((always_inline)) {
 #pragma GCC unroll 4
     for (int p = 0; p < count; ++p) {
-      const auto weights = Vector::weights(codes + l * kPanelColumns, p);
+      const auto values = weights.of(codes + l * kPanelColumns, p);
 #pragma GCC unroll 4
-      for (int i = 0; i < rows; ++i) sums[i][p] = Vector::fma(Vector::broadcast(a[i * aStride + l + p]), weights, sums[i][p]);
+      for (int i = 0; i < rows; ++i) sums[i][p] = Vector::fma(Vector::broadcast(a[i * aStride + l + p]), values, sums[i][p]);
     }
   };
   int64_t l = 0;

@@ -80,12 +80,13 @@ void transposeAvx512(int64_t count, int64_t k, const float* in, int64_t inStride
 }
 
 void widenInt8Avx512(int64_t k, const int8_t* codes, float* out, int64_t outStride) {
+  const SignedBytes bytes;
   for (int64_t l = 0; l < k; l += kGroup, codes += kGroupBytes) {
     const __m512i group = _mm512_loadu_si512(codes);
 #pragma GCC unroll 4
     for (int p = 0; p < kGroup; ++p, out += outStride) {
       if (l + p == k) return;
-      _mm512_storeu_ps(out, signedByte(group, p));
+      _mm512_storeu_ps(out, bytes.of(group, p));
     }
   }
 }

@@ -27,10 +27,12 @@ struct Vector {
     store(values, value);
     for (int64_t i = 0; i < count; ++i) to[i] = values[i];
   }
-  static Type weights(const int8_t* groups, int p) {
-    const int32x4_t group = vreinterpretq_s32_s8(vld1q_s8(groups));
-    return vcvtq_f32_s32(vshrq_n_s32(vshlq_s32(group, vdupq_n_s32(24 - 8 * p)), 24));
-  }
+  struct Weights {
+    Type of(const int8_t* groups, int p) const {
+      const int32x4_t group = vreinterpretq_s32_s8(vld1q_s8(groups));
+      return vcvtq_f32_s32(vshrq_n_s32(vshlq_s32(group, vdupq_n_s32(24 - 8 * p)), 24));
+    }
+  };
 };
 
 // 6 x 4 sums, 4 vectors of b and 1 of a: 29 of the 32 registers.
@@ -44,7 +46,7 @@ void widenInt8(int64_t k, const int8_t* codes, float* out, int64_t outStride) {
     const int64_t count = k - l < kGroup ? k - l : kGroup;
     for (int p = 0; p < count; ++p) {
       for (int j = 0; j < kPanelColumns; j += Vector::kLanes)
-        vst1q_f32(out + (l + p) * outStride + j, Vector::weights(codes + j * kGroup, p));
+        vst1q_f32(out + (l + p) * outStride + j, Vector::Weights().of(codes + j * kGroup, p));
     }
   }
 }

@@ -193,27 +193,40 @@ Status streamBits(const Source& source, int64_t m, const Matrix& a, const FloatO
   return status;
 }
 
+// Values that are cut into parts together.
+constexpr int kPlaced = 32;
+
+// The parts of some values of a row, one of `rows` side by side; returns where the next ones go.
+template <int parts, int count>
+int8_t* placeParts(const int8_t* values, int64_t rows, int8_t* out) {
+  constexpr int kEach = count / parts;
+  int8_t split[parts][kEach];
+  for (int p = 0; p < parts; ++p) {
+    for (int i = 0; i < kEach; ++i) split[p][i] = values[i * parts + p];
+  }
+  for (int i = 0; i < kEach; i += 4) {
+    for (int p = 0; p < parts; ++p, out += rows * 4) std::memcpy(out, split[p] + i, 4);
+  }
+  return out;
+}
+
 // A row of int8, one of `rows` side by side, in the order of the parts of a weight's vectors, and its sums over each group, as
 // BitsIntegerRows has them.
 template <int parts>
 void packIntegers(const WeightForm& at, const int8_t* row, int64_t rows, int8_t* out, float* sums, int32_t* centring) {
   constexpr int kValues = 4 * parts;
-  const auto place = [&](const int8_t* values) __attribute__((always_inline)) {
-    for (int p = 0; p < parts; ++p, out += rows * 4) {
-      for (int b = 0; b < 4; ++b) out[b] = values[b * parts + p];
-    }
-  };
   for (int64_t group = 0; group < at.groups(); ++group, row += at.groupSize) {
     int32_t sum = 0;
     for (int64_t l = 0; l < at.groupSize; ++l) sum += row[l];
     sums[group * rows] = static_cast<float>(sum);
     centring[group * rows] = -bitsCenter(at.code) * sum;
     int64_t l = 0;
-    for (; l + kValues <= at.groupSize; l += kValues) place(row + l);
+    for (; l + kPlaced <= at.groupSize; l += kPlaced) out = placeParts<parts, kPlaced>(row + l, rows, out);
+    for (; l + kValues <= at.groupSize; l += kValues) out = placeParts<parts, kValues>(row + l, rows, out);
     if (l == at.groupSize) continue;
     int8_t rest[kValues] = {};
     std::memcpy(rest, row + l, at.groupSize - l);
-    place(rest);
+    out = placeParts<parts, kValues>(rest, rows, out);
   }
 }
 

@@ -64,11 +64,12 @@ void widen(BitsCode code, int64_t vectors, const uint8_t* codes, int8_t* out) {
 // The low halves of float32 codes are zero: a pair of bfloat16 is the upper half of one beside that of the other.
 template <BitsCode code>
 void widenRealOf(int64_t vectors, const uint8_t* codes, uint16_t* out) {
+  const typename Codes<code>::Constants constants;
   for (int64_t v = 0; v < vectors; ++v, codes += kBitsVector) {
     const Codes<code> vector(codes);
     for (int place = 0; place < bitsValues(code); place += 2, out += 2 * kBitsColumns) {
-      const __m512i first = _mm512_srli_epi32(_mm512_castps_si512(vector.centred(place)), 16);
-      _mm512_storeu_si512(out, _mm512_or_si512(first, _mm512_castps_si512(vector.centred(place + 1))));
+      const __m512i first = _mm512_srli_epi32(_mm512_castps_si512(vector.centred(place, constants)), 16);
+      _mm512_storeu_si512(out, _mm512_or_si512(first, _mm512_castps_si512(vector.centred(place + 1, constants))));
     }
   }
 }

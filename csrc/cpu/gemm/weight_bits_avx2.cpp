@@ -42,7 +42,8 @@ struct Integers {
 
   explicit Integers(const uint8_t* in)
       : low(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(in))), high(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(in) + 1)) {}
-  Pair centred(int place) const {
+  struct Constants {};
+  Pair centred(int place, const Constants& = {}) const {
     const auto extend = [&](__m256i half) __attribute__((always_inline)) {
       return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(half, 32 - kBits * (place + 1)), 32 - kBits));
     };
@@ -61,7 +62,8 @@ struct Codes {
   const uint8_t* vector;
 
   explicit Codes(const uint8_t* in) : vector(in) {}
-  Pair centred(int place) const {
+  struct Constants {};
+  Pair centred(int place, const Constants& = {}) const {
     const __m256i bytes = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(vector) + place));
     __m256i words;
     if (code == BitsCode::e5m2) {

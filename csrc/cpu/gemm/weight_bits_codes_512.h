@@ -14,6 +14,7 @@ template <BitsCode code>
 struct Codes {
   __m512i words[2];
 
+  struct Constants {};
   explicit Codes(const uint8_t* vector) {
     for (int i = 0; i < 2; ++i) {
       const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(vector) + i);
@@ -30,7 +31,7 @@ struct Codes {
       words[i] = _mm512_mask_mov_epi16(moved, nan, _mm512_set1_epi16(0x7e00));
     }
   }
-  __m512 centred(int place) const {
+  __m512 centred(int place, const Constants& = {}) const {
     const __m512i both = words[place >> 1];
     return _mm512_cvtph_ps(place & 1 ? _mm512_extracti64x4_epi64(both, 1) : _mm512_castsi512_si256(both));
   }
@@ -46,9 +47,12 @@ template <>
 struct Codes<BitsCode::int4> {
   __m512i vector;
 
+  struct Constants {
+    WholeNumbers at[5] = {{4, 0, 8}, {4, 4, 8}, {4, 8, 8}, {4, 12, 8}, {4, 16, 8}};
+  };
   explicit Codes(const uint8_t* in) : vector(_mm512_loadu_si512(in)) {}
-  __m512 centred(int place) const {
-    return place < 5 ? wholeNumber(vector, 4, 4 * place, 8) : wholeNumber(_mm512_srli_epi32(vector, 12), 4, 4 * place - 12, 8);
+  __m512 centred(int place, const Constants& constants) const {
+    return place < 5 ? constants.at[place].of(vector) : constants.at[place - 3].of(_mm512_srli_epi32(vector, 12));
   }
   __m512 value(int place) const {
     return _mm512_permutexvar_ps(_mm512_srli_epi32(vector, static_cast<unsigned>(4 * place)),
@@ -61,9 +65,12 @@ template <>
 struct Codes<BitsCode::int2> {
   __m512i vector;
 
+  struct Constants {
+    WholeNumbers at[4] = {{2, 0, 2}, {2, 2, 2}, {2, 4, 2}, {2, 6, 2}};
+  };
   explicit Codes(const uint8_t* in) : vector(_mm512_loadu_si512(in)) {}
   __m512i shifted(int bits) const { return bits == 0 ? vector : _mm512_srli_epi32(vector, static_cast<unsigned>(bits)); }
-  __m512 centred(int place) const { return wholeNumber(shifted(place / 4 * 8), 2, 2 * (place % 4), 2); }
+  __m512 centred(int place, const Constants& constants) const { return constants.at[place % 4].of(shifted(place / 4 * 8)); }
   __m512 value(int place) const { return _mm512_permutevar_ps(_mm512_broadcast_f32x4(_mm_setr_ps(2, 3, 0, 1)), shifted(2 * place)); }
 };
 

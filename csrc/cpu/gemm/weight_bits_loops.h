@@ -1,7 +1,8 @@
 // The loops that all instruction sets share. `Codes` reads a vector of 64 bytes and gives the 16 values at a place of it; it is a class
 // template on BitsCode with these members, `Vector` being a register or an array of 16 floats:
-//   Codes(const uint8_t* vector);  Vector centred(int place);  Vector value(int place);
-// centred values are what is streamed, values are the codes themselves; of float8 both are the same.
+//   Codes(const uint8_t* vector);  Vector centred(int place, const Constants&);  Vector value(int place);
+// Constants are what a loop keeps in registers; centred values are what is streamed, values are the codes themselves; of float8 both are
+// the same.
 #pragma once
 
 #include "weight_bits.h"
@@ -40,6 +41,7 @@ static inline void streamPanel(const BitsRows& product) {
   constexpr int kValues = static_cast<int>(bitsValues(code));
   // A sum waits for itself: few rows have several.
   constexpr int kWanted = Traits::kSums / rows, kChains = kWanted >= 4 ? 4 : kWanted >= 2 ? 2 : 1;
+  const typename Codes::Constants constants;
   const int64_t whole = product.groupSize / kValues;
   const int rest = static_cast<int>(product.groupSize % kValues);
   typename Traits::Vector totals[rows];
@@ -55,7 +57,7 @@ static inline void streamPanel(const BitsRows& product) {
       const Codes vector(codes);
 #pragma GCC unroll 16
       for (int p = 0; p < kValues; ++p) {
-        const auto values = vector.centred(p);
+        const auto values = vector.centred(p, constants);
 #pragma GCC unroll 8
         for (int i = 0; i < rows; ++i) sums[i][p % kChains] = Traits::multiplyAdd(a[p * rows + i], values, sums[i][p % kChains]);
       }
@@ -64,7 +66,7 @@ static inline void streamPanel(const BitsRows& product) {
       const Codes vector(codes);
       codes += kBitsVector;
       for (int p = 0; p < rest; ++p, a += rows) {
-        const auto values = vector.centred(p);
+        const auto values = vector.centred(p, constants);
         for (int i = 0; i < rows; ++i) sums[i][0] = Traits::multiplyAdd(a[i], values, sums[i][0]);
       }
     }

@@ -58,7 +58,8 @@ struct Codes {
     });
   }
   // The same power of two smaller as in the other instruction sets, whose sums are multiplied by it.
-  Sixteen centred(int place) const {
+  struct Constants {};
+  Sixteen centred(int place, const Constants& = {}) const {
     const Sixteen values = value(place);
     return each([&](int j) { return values.at[j] / float8Factor(code); });
   }
@@ -70,7 +71,8 @@ struct Integers {
   const uint8_t* vector;
 
   explicit Integers(const uint8_t* in) : vector(in) {}
-  Sixteen centred(int place) const {
+  struct Constants {};
+  Sixteen centred(int place, const Constants& = {}) const {
     return each([&](int j) {
       uint32_t column;
       __builtin_memcpy(&column, vector + j * 4, 4);
