@@ -230,6 +230,9 @@ void packIntegers(const WeightForm& at, const int8_t* row, int64_t rows, int8_t*
   }
 }
 
+// Panels that are multiplied together where a kernel does so.
+constexpr int64_t kPair = 2;
+
 // Packed rows that stay in a core's second-level cache.
 constexpr int64_t kRowBytes = 1 << 19;
 
@@ -264,7 +267,8 @@ Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const Int8Source& a, const 
   std::atomic<Status> status{Status::ok};
   for (int64_t first = 0; first < m; first += blockRows) {
     const int64_t taken = std::min(blockRows, m - first);
-    const Pieces pieces(taken, kMaxBitsRows);
+    const int64_t together = source.bits.multiplyPair ? source.bits.pairRows : kMaxBitsRows;
+    const Pieces pieces(taken, together);
     parallelFor(taken, std::max<int64_t>(1, kPackGrain / (k + 1)), [&](int64_t begin, int64_t end) {
       thread_local ThreadBuffer own;
       auto* buffer = static_cast<int8_t*>(own.get(k));
@@ -279,25 +283,32 @@ Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const Int8Source& a, const 
              sums + begun * groups + within, centring + begun * groups + within);
       }
     });
-    const int64_t grain = std::max<int64_t>(1, 4 * kGrain / (kBitsColumns * taken * k + 1));
-    parallelFor(at.panels(), grain, [&](int64_t begin, int64_t end) {
+    const Pieces pairs(at.panels(), kPair);
+    const int64_t grain = std::max<int64_t>(1, 4 * kGrain / (kPair * kBitsColumns * taken * k + 1));
+    parallelFor(pairs.pieces, grain, [&](int64_t begin, int64_t end) {
       thread_local ThreadBuffer own;
       const int64_t count = groups * kBitsColumns;
-      float* scales = static_cast<float*>(own.get(2 * count * sizeof(float) + 64));
+      float* scales = static_cast<float*>(own.get(2 * kPair * count * sizeof(float) + 64));
       if (!scales) {
         status = Status::outOfMemory;
         return;
       }
-      float* shifts = scales + count;
-      for (int64_t panel = begin; panel < end; ++panel) {
-        panelScales(source.kernel, at, scale, shift, panel, scales, shifts);
-        PanelOutput to(product, panel);
-        for (int64_t piece = 0; piece < pieces.pieces; ++piece) {
-          const int64_t row = pieces.begin(piece), together = pieces.size(piece);
-          source.bits.multiply(static_cast<int>(together), {at.code, groups, at.groupSize, source.panel(panel), scales, shifts,
-                                                            rows + row * rowBytes, sums + row * groups, centring + row * groups,
-                                                            rowScales + first + row, to.bias(), to.at(first + row), to.stride()});
-          to.finish(first + row, together);
+      float* shifts = scales + kPair * count;
+      for (int64_t pair = begin; pair < end; ++pair) {
+        const int64_t firstPanel = pairs.begin(pair), panels = pairs.size(pair);
+        for (int64_t p = 0; p < panels; ++p)
+          panelScales(source.kernel, at, scale, shift, firstPanel + p, scales + p * count, shifts + p * count);
+        const bool both = source.bits.multiplyPair && panels == kPair && PanelOutput(product, firstPanel + 1).direct();
+        for (int64_t p = 0; p < (both ? 1 : panels); ++p) {
+          PanelOutput to(product, firstPanel + p);
+          for (int64_t piece = 0; piece < pieces.pieces; ++piece) {
+            const int64_t row = pieces.begin(piece), height = pieces.size(piece);
+            (both ? source.bits.multiplyPair : source.bits.multiply)(
+                static_cast<int>(height), {at.code, groups, at.groupSize, source.panel(firstPanel + p), scales + p * count,
+                                           shifts + p * count, rows + row * rowBytes, sums + row * groups, centring + row * groups,
+                                           rowScales + first + row, to.bias(), to.at(first + row), to.stride(), at.panelBytes(), count});
+            to.finish(first + row, height);
+          }
         }
       }
     });

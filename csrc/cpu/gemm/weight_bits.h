@@ -67,6 +67,8 @@ struct BitsIntegerRows {
   const float* bias;        // null, or [16]: what is added then
   float* c;                 // [rows][16], cStride apart
   int64_t cStride;
+  // Of pairs: bytes of codes, and numbers of scales and of shifts, from one panel to the next.
+  int64_t panelBytes, panelNumbers;
 };
 
 static constexpr int bitsParts(BitsCode code) { return 8 / bitsOf(code); }
@@ -131,6 +133,9 @@ struct BitsKernel {
   // sum rounded, so that all instruction sets agree to the bit; offset = center * scale - shift, likewise, is what a value of centred code
   // 0 is. 1 <= rows <= kMaxBitsRows.
   void (*multiply)(int rows, const BitsIntegerRows& product);
+  // The same of this panel and the next one, of at most pairRows rows; null where it is not faster.
+  int pairRows;
+  void (*multiplyPair)(int rows, const BitsIntegerRows& product);
   // Null where there are no such units; then products of more rows take the paths above.
   const BitsTiles* tiles;
 };

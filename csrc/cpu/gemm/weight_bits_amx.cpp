@@ -136,6 +136,8 @@ const BitsKernel kBitsAmx = {
     .stream = streamBitsAvx512,
     .unpack = unpackBitsAvx512,
     .multiply = multiplyBitsVnni,
+    .pairRows = 0,
+    .multiplyPair = nullptr,
     .tiles = &kTiles,
 };
 

@@ -140,6 +140,8 @@ const BitsKernel kBitsAvx2 = {
     .stream = stream,
     .unpack = unpack,
     .multiply = multiplyBitsAvx2,
+    .pairRows = 0,
+    .multiplyPair = nullptr,
     .tiles = nullptr,
 };
 

@@ -32,6 +32,8 @@ const BitsKernel kBitsAvx512 = {
     .stream = streamBitsAvx512,
     .unpack = unpackBitsAvx512,
     .multiply = multiplyBitsAvx2,
+    .pairRows = 0,
+    .multiplyPair = nullptr,
     .tiles = nullptr,
 };
 

@@ -145,6 +145,8 @@ const BitsKernel kBitsRef = {
     .stream = stream,
     .unpack = unpack,
     .multiply = multiply,
+    .pairRows = 0,
+    .multiplyPair = nullptr,
     .tiles = nullptr,
 };
 
