@@ -36,6 +36,9 @@ static inline void unpackBlock(const BitsBlock& block) {
   }
 }
 
+// Few rows wait for codes from memory, which the hardware fetches too late: each panel is a stream that has just begun. Bytes ahead.
+constexpr int64_t kBitsAhead = 2048;
+
 template <class Codes, BitsCode code, class Traits, int rows>
 static inline void streamPanel(const BitsRows& product) {
   constexpr int kValues = static_cast<int>(bitsValues(code));
@@ -54,6 +57,7 @@ static inline void streamPanel(const BitsRows& product) {
       for (auto& sum : row) sum = Traits::zero();
     }
     for (int64_t v = whole; v > 0; --v, codes += kBitsVector, a += kValues * rows) {
+      __builtin_prefetch(codes + kBitsAhead);
       const Codes vector(codes);
 #pragma GCC unroll 16
       for (int p = 0; p < kValues; ++p) {

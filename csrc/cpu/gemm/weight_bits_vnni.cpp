@@ -56,6 +56,8 @@ void multiplyPair(const BitsIntegerRows& product) {
 #pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) sums[i][0] = sums[i][1] = _mm512_set1_epi32(centring[i]);
     for (int64_t v = vectors; v > 0; --v, codes += kBitsVector, a += kParts * rows * 4) {
+      __builtin_prefetch(codes + kBitsAhead);
+      __builtin_prefetch(codes + product.panelBytes + kBitsAhead);
       const Parts<code> first(codes), second(codes + product.panelBytes);
 #pragma GCC unroll 4
       for (int part = 0; part < kParts; ++part) {
