@@ -1,4 +1,4 @@
-import { type Benchmark, inEachPrecision, onnxruntime, quanto } from './harness/benchmark';
+import { type Benchmark, inEachPrecision, MODEL_WARM_UP, onnxruntime, quanto } from './harness/benchmark';
 import { encoderShape, linearOperations } from './models/encoder-shape';
 
 const contestants = [
@@ -26,7 +26,7 @@ export const bert: Benchmark = {
     [8, 128],
   ].map(([batch, length]) => ({
     parameters: { batch, length },
-    workloads: inEachPrecision(contestants, { name: 'encoder', batch, length, ...encoderShape }),
+    workloads: inEachPrecision(contestants, { name: 'encoder', warmUp: MODEL_WARM_UP, batch, length, ...encoderShape }),
     operations: batch * length * linearOperations(encoderShape),
   })),
 };

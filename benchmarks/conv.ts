@@ -1,4 +1,4 @@
-import { type Benchmark, inEachPrecision, onnxruntime, quanto } from './harness/benchmark';
+import { type Benchmark, inEachPrecision, MODEL_WARM_UP, onnxruntime, quanto } from './harness/benchmark';
 
 const contestants = [quanto('float32'), quanto('W8'), quanto('W8A8'), onnxruntime('float32'), onnxruntime('static int8')];
 
@@ -13,7 +13,7 @@ export const conv: Benchmark = {
   ],
   cases: [1, 16, 64].map((batch) => ({
     parameters: { batch },
-    workloads: inEachPrecision(contestants, { name: 'resnet20', batch }),
+    workloads: inEachPrecision(contestants, { name: 'resnet20', warmUp: MODEL_WARM_UP, batch }),
     // 40.8 million multiply-adds an image (He et al. 2015).
     operations: batch * 2 * 40.8e6,
   })),

@@ -1,4 +1,4 @@
-import { type Benchmark, quanto } from './harness/benchmark';
+import { type Benchmark, MODEL_WARM_UP, quanto } from './harness/benchmark';
 import type { ContestantOptions } from './harness/contestant';
 import { encoderShape } from './models/encoder-shape';
 import type { Workload } from './harness/protocol';
@@ -24,14 +24,14 @@ export function train(python?: string): Benchmark {
       {
         parameters: { model: 'MLP', batch: 128 },
         workloads: workloads(
-          { name: 'train mlp', batch: 128 },
+          { name: 'train mlp', warmUp: MODEL_WARM_UP, batch: 128 },
           contestants.map(({ name }) => name),
         ),
       },
       {
         parameters: { model: 'encoder', batch: 8, length: 128 },
         workloads: workloads(
-          { name: 'train encoder', batch: 8, length: 128, ...encoderShape },
+          { name: 'train encoder', warmUp: MODEL_WARM_UP, batch: 8, length: 128, ...encoderShape },
           contestants.map(({ name }) => name).filter((name) => name !== tfjs.name),
         ),
       },

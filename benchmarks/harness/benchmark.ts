@@ -37,6 +37,9 @@ export const quanto = (precision: string): ContestantOptions => ({ name: `quanto
 /** onnxruntime-node in one precision. */
 export const onnxruntime = (precision: string): ContestantOptions => ({ name: `onnxruntime ${precision}`, program: 'onnxruntime.ts' });
 
+/** A whole model runs until the JavaScript engine has compiled what happens around its kernels: hundreds of times. In milliseconds. */
+export const MODEL_WARM_UP = 1000;
+
 /** A workload for each contestant named `library precision`, with the precision filled in. */
 export function inEachPrecision(contestants: readonly ContestantOptions[], workload: Workload): Record<string, Workload> {
   return Object.fromEntries(contestants.map(({ name }) => [name, { ...workload, precision: name.slice(name.indexOf(' ') + 1) }]));

@@ -4,6 +4,8 @@
 /** What to compute: the name of a workload and its parameters; see peers/quanto.ts and its siblings for the workloads of each. */
 export interface Workload {
   readonly name: string;
+  /** How long it runs untimed first, in milliseconds. Default: 60. */
+  readonly warmUp?: number;
   readonly [parameter: string]: unknown;
 }
 

@@ -35,7 +35,7 @@ export async function serve(workloads: Workloads, versions: Record<string, strin
         const make = workloads[request.workload.name];
         if (!make) throw new Error(`this contestant has no workload '${request.workload.name}'`);
         prepared = await make(request.workload);
-        runsPerSample = await warmUp(prepared);
+        runsPerSample = await warmUp(prepared, request.workload.warmUp);
         reply({ type: 'prepared', facts: prepared.facts ?? {} });
       } else {
         // The neighbours have taken the caches and put the threads to sleep since the last sample.
@@ -50,14 +50,14 @@ export async function serve(workloads: Workloads, versions: Record<string, strin
   }
 }
 
-async function warmUp(prepared: Prepared): Promise<number> {
+async function warmUp(prepared: Prepared, milliseconds = WARM_UP_MS): Promise<number> {
   const start = performance.now();
   let fastest = Infinity;
   let runs = 0;
   do {
     fastest = Math.min(fastest, await time(prepared, 1));
     runs++;
-  } while (runs < 3 || performance.now() - start < WARM_UP_MS);
+  } while (runs < 3 || performance.now() - start < milliseconds);
   return Math.max(1, Math.ceil(SAMPLE_MS / (fastest * (prepared.calls ?? 1))));
 }
 

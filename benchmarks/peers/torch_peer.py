@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-WARM_UP_SECONDS = 0.06
+WARM_UP_MS = 60
 SAMPLE_SECONDS = 0.002
 
 
@@ -67,9 +67,9 @@ def timed(step, runs):
     return (time.perf_counter() - start) / runs
 
 
-def warm_up(step):
+def warm_up(step, milliseconds):
     start, fastest, runs = time.perf_counter(), math.inf, 0
-    while runs < 3 or time.perf_counter() - start < WARM_UP_SECONDS:
+    while runs < 3 or (time.perf_counter() - start) * 1000 < milliseconds:
         fastest = min(fastest, timed(step, 1))
         runs += 1
     return max(1, math.ceil(SAMPLE_SECONDS / fastest))
@@ -87,7 +87,7 @@ for line in sys.stdin:
     try:
         if request["type"] == "prepare":
             step = prepare(request["workload"])
-            runs = warm_up(step)
+            runs = warm_up(step, request["workload"].get("warmUp", WARM_UP_MS))
             reply(type="prepared", facts={})
         else:
             reply(type="samples", times=[timed(step, runs) * 1000 for _ in range(request["count"])])

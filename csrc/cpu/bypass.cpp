@@ -3,8 +3,10 @@
 #include <cstring>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <emmintrin.h>
-#include <unistd.h>
+
+#include <algorithm>
 #endif
 
 namespace quanto::cpu {
@@ -15,17 +17,25 @@ namespace {
 
 constexpr int64_t kVector = sizeof(__m128i);
 
-int64_t lastLevelCache() {
-#if defined(_SC_LEVEL3_CACHE_SIZE)
-  if (const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE); bytes > 0) return bytes;
-#endif
-  return int64_t{32} << 20;
+// Bytes of the largest cache that a core can fill; the C library tells the sum over the package. 32 MiB where the processor does not say.
+int64_t largestCache() {
+  int64_t largest = 0;
+  // The caches one by one, as Intel lists them and as AMD does.
+  for (const unsigned leaf : {0x4u, 0x8000001du}) {
+    for (unsigned cache = 0; cache < 8; ++cache) {
+      unsigned a, b, c, d;
+      if (!__get_cpuid_count(leaf, cache, &a, &b, &c, &d) || (a & 31) == 0) break;
+      const int64_t ways = (b >> 22) + 1, partitions = (b >> 12 & 1023) + 1, line = (b & 4095) + 1, sets = int64_t{c} + 1;
+      largest = std::max(largest, ways * partitions * line * sets);
+    }
+  }
+  return largest > 0 ? largest : int64_t{32} << 20;
 }
 
 }  // namespace
 
 bool bypassesCaches(int64_t bytes) {
-  static const int64_t cache = lastLevelCache();
+  static const int64_t cache = largestCache();
   return bytes >= cache;
 }
 

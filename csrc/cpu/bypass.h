@@ -12,6 +12,18 @@ bool bypassesCaches(int64_t bytes);
 // memcpy past the caches. Other threads see what is written once this thread has called finishBypass.
 void copyPastCaches(void* target, const void* source, int64_t bytes);
 
+// The same for 16 bytes at a multiple of 16.
+template <class Vector>
+inline void storePastCaches(void* target, Vector value) {
+  static_assert(sizeof(Vector) == 16);
+#if defined(__x86_64__)
+  typedef long long Pair __attribute__((vector_size(16)));
+  __builtin_ia32_movntdq(static_cast<Pair*>(target), (Pair)value);
+#else
+  __builtin_memcpy(target, &value, sizeof value);
+#endif
+}
+
 inline void finishBypass() {
 #if defined(__x86_64__)
   __builtin_ia32_sfence();

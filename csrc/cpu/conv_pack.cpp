@@ -15,6 +15,9 @@ constexpr int64_t kBytes = 4;  // codes in an element of the packed form
 
 int64_t headerBytes(int64_t outChannels) { return roundUp(outChannels, kConvPanel) * static_cast<int64_t>(sizeof(int32_t)); }
 int64_t blocksOf(int64_t inChannels) { return (inChannels + kBytes - 1) / kBytes; }
+// From a tap to the next one, and the first tap of a channel within the codes of an output channel.
+constexpr int64_t kTapBytes = kConvPanel * kBytes;
+int64_t placeOf(int64_t channel, int64_t taps) { return channel / kBytes * taps * kTapBytes + channel % kBytes; }
 int64_t panelBytes(int64_t inChannels, int64_t taps) { return blocksOf(inChannels) * taps * kConvPanel * kBytes; }
 
 // body(begin, end) over panels, by threads where there are many weights.
@@ -67,11 +70,13 @@ void packConv(int64_t outChannels, int64_t inChannels, int64_t taps, const int8_
       sums[o] = 0;
       if (o >= outChannels) continue;
       int8_t* out = panels + o / kConvPanel * panelBytes(inChannels, taps) + o % kConvPanel * kBytes;
-      for (int64_t i = 0; i < inChannels * taps; ++i) {
-        const int64_t channel = i / taps, tap = i % taps;
-        const int8_t code = codes[o * inChannels * taps + i];
-        out[(channel / kBytes * taps + tap) * kConvPanel * kBytes + channel % kBytes] = code;
-        sums[o] += code;
+      const int8_t* from = codes + o * inChannels * taps;
+      for (int64_t channel = 0; channel < inChannels; ++channel) {
+        int8_t* target = out + placeOf(channel, taps);
+        for (int64_t tap = 0; tap < taps; ++tap) {
+          target[tap * kTapBytes] = *from;
+          sums[o] += *from++;
+        }
       }
     }
   });
@@ -82,9 +87,10 @@ void unpackConv(int64_t outChannels, int64_t inChannels, int64_t taps, const voi
   forEachPanels(outChannels, outChannels * inChannels * taps, [&](int64_t begin, int64_t end) {
     for (int64_t o = begin * kConvPanel; o < std::min(outChannels, end * kConvPanel); ++o) {
       const int8_t* from = panels + o / kConvPanel * panelBytes(inChannels, taps) + o % kConvPanel * kBytes;
-      for (int64_t i = 0; i < inChannels * taps; ++i) {
-        const int64_t channel = i / taps, tap = i % taps;
-        codes[o * inChannels * taps + i] = from[(channel / kBytes * taps + tap) * kConvPanel * kBytes + channel % kBytes];
+      int8_t* to = codes + o * inChannels * taps;
+      for (int64_t channel = 0; channel < inChannels; ++channel) {
+        const int8_t* source = from + placeOf(channel, taps);
+        for (int64_t tap = 0; tap < taps; ++tap) *to++ = source[tap * kTapBytes];
       }
     }
   });

@@ -101,13 +101,14 @@ class Reader {
 template <class T>
 class Writer {
  public:
-  Writer(const View& view, int64_t stride)
+  // In place, the lines of the result are in the cache already.
+  Writer(const View& view, int64_t stride, bool inPlace = false)
       : data_(static_cast<char*>(view.data)),
         bytes_(sizeOf(dtypeOf(view))),
         stride_(stride),
         direct_(stride == 1 && isStoredAs<T>(dtypeOf(view))),
         store_(storeFunction<T>(dtypeOf(view))) {
-    if (!direct_ || !bypassesCaches(elementCount(view) * bytes_)) return;
+    if (!direct_ || inPlace || !bypassesCaches(elementCount(view) * bytes_)) return;
     direct_ = false;
     store_ = [](const T* buffer, int64_t n, void* target, int64_t) { copyPastCaches(target, buffer, n * sizeof(T)); };
   }

@@ -6,7 +6,7 @@
 namespace quanto::cpu {
 
 struct NormLoops {
-  // out[i] = exp(x[i] - shift); gives their sum.
+  // out[i] = exp(x[i] - shift), of differences that are not positive; gives their sum.
   double (*exponentials)(const float* x, float shift, float* out, int64_t n);
   // out[i] = exp(x[i] - largest) * (1 / sum)
   void (*softmax)(const float* x, float largest, float* out, int64_t n);

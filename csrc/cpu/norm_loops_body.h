@@ -12,7 +12,7 @@ namespace {
 
 double exponentials(const float* x, float shift, float* out, int64_t n) {
   QUANTO_VECTORIZE
-  for (int64_t i = 0; i < n; ++i) out[i] = math::exp(x[i] - shift);
+  for (int64_t i = 0; i < n; ++i) out[i] = math::expNegative(x[i] - shift);
   return sumOf(n, [=](int64_t i) { return out[i]; });
 }
 

@@ -48,9 +48,11 @@ float largestOf(const float* x, int64_t n) {
     for (int64_t i = rest; i < padded; ++i) block[i] = block[0];
     if (!foldBlock<lift>(block, padded, maxima)) return __builtin_nanf("");
   }
-  float largest = -__builtin_inff();
-  for (const float value : maxima) largest = largest > value ? largest : value;
-  return largest;
+  // In halves, so that no comparison waits for the one before.
+  for (int width = kMaxima / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) maxima[i] = maxima[i] > maxima[i + width] ? maxima[i] : maxima[i + width];
+  }
+  return maxima[0];
 }
 
 // The code of a quotient. Adding and subtracting 1.5 * 2^23 rounds |q| < 2^22 to an integer, half to even, in vectorizable arithmetic.

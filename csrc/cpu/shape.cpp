@@ -55,20 +55,22 @@ void copyTiles(const Loop<2>& loop, int across, const View& src, const View& out
   appendDim(tiles, rowTiles, {outRow * kTile, kTile});
   appendDim(tiles, columnTiles, {outColumn * kTile, srcColumn * kTile});
   finishLoop(tiles);
-  forEachRunParallel(tiles, std::max<int64_t>(1, kCheapGrain / (kTile * kTile)), 1,
-                     [&](int64_t index, const int64_t(&offsets)[2], int64_t) {
-                       T* target = static_cast<T*>(out.data) + offsets[0];
-                       const T* source = static_cast<const T*>(src.data) + offsets[1];
-                       const int64_t m = std::min(kTile, rows - index / columnTiles % rowTiles * kTile);
-                       const int64_t n = std::min(kTile, columns - index % columnTiles * kTile);
-                       if (m == kTile && n == kTile && outColumn == 1) {
-                         transposeTile(source, srcColumn, target, outRow);
-                         return;
-                       }
-                       for (int64_t i = 0; i < m; ++i) {
-                         for (int64_t j = 0; j < n; ++j) target[i * outRow + j * outColumn] = source[i + j * srcColumn];
-                       }
-                     });
+  const bool past = outRow * sizeof(T) % 16 == 0 && bypassesCaches(loop.count * static_cast<int64_t>(sizeof(T)));
+  forEachRunParallel(
+      tiles, std::max<int64_t>(1, kCheapGrain / (kTile * kTile)), 1, [&](int64_t index, const int64_t(&offsets)[2], int64_t) {
+        T* target = static_cast<T*>(out.data) + offsets[0];
+        const T* source = static_cast<const T*>(src.data) + offsets[1];
+        const int64_t m = std::min(kTile, rows - index / columnTiles % rowTiles * kTile);
+        const int64_t n = std::min(kTile, columns - index % columnTiles * kTile);
+        if (m == kTile && n == kTile && outColumn == 1) {
+          (past && reinterpret_cast<uintptr_t>(target) % 16 == 0 ? transposeTile<true, T> : transposeTile<false, T>)(source, srcColumn,
+                                                                                                                     target, outRow);
+          return;
+        }
+        for (int64_t i = 0; i < m; ++i) {
+          for (int64_t j = 0; j < n; ++j) target[i * outRow + j * outColumn] = source[i + j * srcColumn];
+        }
+      });
 }
 
 template <class T>

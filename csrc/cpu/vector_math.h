@@ -51,40 +51,43 @@ constexpr float kRoundingShift = 12582912.0f;
 // bits are the same.
 inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
-// exp(y + correction) = 2^n p with |r| <= ln 2 / 2 and p = exp(r), a minimax polynomial. `exponent` holds n where a float has its own.
-struct Power {
-  float p;
+// y = n ln 2 + rest with |rest| <= ln 2 / 2; `exponent` holds n where a float has its own.
+struct Reduced {
+  float rest;
   uint32_t exponent;
 };
-inline Power powerOf(float y, float correction) {
+inline Reduced reduced(float y) {
   const float shifted = fma(y, 1.44269504f, kRoundingShift);
   const float n = shifted - kRoundingShift;
-  const float r = fma(-n, kLn2Tail, fma(-n, kLn2Head, y)) + correction;
-  const float q = fma(fma(fma(fma(0.00138145965f, r, 0.00836871751f), r, 0.041668389f), r, 0.166665211f), r, 0.49999994f);
-  return {1.0f + fma(r * r, q, r), bitsOf(shifted) << 23};
+  return {fma(-n, kLn2Tail, fma(-n, kLn2Head, y)), bitsOf(shifted) << 23};
 }
-// 2^(n + k) for n + k from -127, which gives 0, to 127.
-inline float powerOf2(uint32_t exponent, int k) { return floatOf(exponent + (static_cast<uint32_t>(k + 127) << 23)); }
 
-// 2^n is applied in two factors, each a normal number, so that the result may be subnormal or overflow: n - 1 and 1, or n + 64 and -64.
+// A minimax polynomial for exp(r), |r| <= ln 2 / 2.
+inline float expNear0(float r) {
+  const float q = fma(fma(fma(fma(0.00138145965f, r, 0.00836871751f), r, 0.041668389f), r, 0.166665211f), r, 0.49999994f);
+  return 1.0f + fma(r * r, q, r);
+}
+
+// 2^n is applied in two factors, each a normal number, so that the result may be subnormal or overflow: n - 1 and 1 for positive x, else
+// n + 64 and -64, chosen by the sign bit.
 inline float exp(float x) {
   float y = x < -104.0f ? -104.0f : x;
   y = y > 89.0f ? 89.0f : y;
-  const Power power = powerOf(y, 0.0f);
-  const float first = floatOf(power.exponent + (y > 0.0f ? 126u << 23 : 191u << 23));
-  return power.p * first * (y > 0.0f ? 2.0f : 5.42101086e-20f);
+  const Reduced of = reduced(y);
+  const uint32_t shift = static_cast<uint32_t>(static_cast<int32_t>(bitsOf(x)) >> 31) & (65u << 23);
+  return expNear0(of.rest) * floatOf(of.exponent + (126u << 23) + shift) * floatOf((128u << 23) - shift);
 }
 
-// exp(x + correction) for x <= 0, the correction being tiny.
-inline float expNegative(float x, float correction = 0.0f) {
-  const Power power = powerOf(x < -104.0f ? -104.0f : x, correction);
-  return power.p * powerOf2(power.exponent, 64) * 5.42101086e-20f;
+// exp(x) for x <= 0; right up to 40.
+inline float expNegative(float x) {
+  const Reduced of = reduced(x < -104.0f ? -104.0f : x);
+  return expNear0(of.rest) * floatOf(of.exponent + (191u << 23)) * 5.42101086e-20f;
 }
 
 // exp(x) for x <= 0, but 0 where that is below the normal numbers, with which processors are slow. From -87.7 down n is -127.
 inline float expFlushed(float x) {
-  const Power power = powerOf(x < -88.0f ? -88.0f : x, 0.0f);
-  return power.p * powerOf2(power.exponent, 0);
+  const Reduced of = reduced(x < -88.0f ? -88.0f : x);
+  return expNear0(of.rest) * floatOf(of.exponent + (127u << 23));
 }
 
 // x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)); log(1 + f) = 2 atanh(s), s = f / (2 + f), written as f - f^2/2 + s (f^2/2 + R) so
@@ -120,11 +123,12 @@ inline float sigmoid(float x) {
 }
 inline float siluGrad(float x) { return sigmoid(x) * (1.0f + x * sigmoid(-x)); }
 
-// exp(-y^2 / 2). The square is rounded, so what is lost of it goes in as a correction.
+// exp(-y^2 / 2), y >= 0. The square is rounded, so what is lost of it goes into the rest of the reduction. From 14.5 on the result is 0.
 inline float gaussian(float y) {
-  const float square = y * y;
-  // Past 14 the result is 0; an infinite square has no remainder.
-  return expNegative(-0.5f * square, y < 14.0f ? -0.5f * fma(y, y, -square) : 0.0f);
+  const float bounded = y > 14.5f ? 14.5f : y, square = bounded * bounded;
+  const Reduced of = reduced(-0.5f * square);
+  const float rest = fma(-0.5f, fma(bounded, bounded, -square), of.rest);
+  return expNear0(rest) * floatOf(of.exponent + (191u << 23)) * 5.42101086e-20f;
 }
 
 // The normal distribution's upper tail, 0.5 erfc(y / sqrt(2)) for y >= 0, divided by exp(-y^2 / 2): a polynomial in 1 / (1 + 0.35 y).

@@ -159,7 +159,6 @@ function quantizingRow(m: number, weight: Weight, inputScale: 0.5 | 'token'): Ca
       return linearOf(absolute(src), weightValues(weight, parts, true), absolute(bias));
     },
     gradient: false,
-    cpuOnly: qtype.bits < 8,
     roundings: (4 * k) / groupSize + 4,
   };
 }

@@ -61,6 +61,14 @@ void results() {
   agrees("a copy", ops::contiguous(src), values, [](float x) { return x; });
   const Tensor widened = ops::toDType(ops::toDType(src, DType::bfloat16), DType::float32);
   agrees("bfloat16", widened, values, [](float x) { return x; });
+  // Columns that are whole vectors, and not.
+  for (const int64_t width : {columns / 4 * 4, columns}) {
+    const Tensor wide = ops::slice(src, 1, 0, width, 1);
+    const Tensor turned = ops::contiguous(ops::permute(ops::reshape(wide, {2, kRows / 2, width}), {0, 2, 1}));
+    agrees("planes transposed twice", ops::permute(turned, {0, 2, 1}), valuesOf<float>(wide), [](float x) { return x; });
+    const Tensor back = ops::contiguous(ops::permute(turned, {0, 2, 1}));
+    agrees("planes transposed back", back, valuesOf<float>(wide), [](float x) { return x; });
+  }
   const Tensor changed = ops::contiguous(src);
   ops::addInPlace(changed, src);
   agrees("x += x", changed, values, [](float x) { return x + x; });
