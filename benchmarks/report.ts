@@ -65,14 +65,19 @@ function section(result: BenchmarkResult): string {
 
 /** The section of one machine. */
 function machineSection(results: readonly BenchmarkResult[]): string {
-  const [{ machine, limits }] = results;
+  const [{ machine, date }] = results;
   const versions = Object.assign({}, ...results.map((result) => result.versions)) as Record<string, string>;
-  const peaks = Object.entries(limits.peakGops).map(([name, gops]) => `${name} ${gops.toFixed(0)}`);
+  // Each run measures them; on a shared machine the best run is nearest to the limit.
+  const best = new Map<string, number>();
+  for (const { limits } of results) {
+    for (const [name, gops] of Object.entries(limits.peakGops)) best.set(name, Math.max(gops, best.get(name) ?? 0));
+  }
+  const peaks = [...best].map(([name, gops]) => `${name} ${gops.toFixed(0)}`);
   const rivals = Object.entries(versions)
     .filter(([name]) => name !== 'quanto' && name !== 'node')
     .map(([name, version]) => `${name} ${version}`);
   return [
-    `${machine.cpu}, ${machine.threads} threads, Node ${machine.node.slice(1)}, kernels ${machine.kernels}; measured peaks in GOP/s: ${peaks.join(', ')}.${rivals.length > 0 ? ` Rivals: ${rivals.join(', ')}.` : ''}`,
+    `On ${date.slice(0, 10)}: ${machine.cpu}, ${machine.threads} threads, Node ${machine.node.slice(1)}, kernels ${machine.kernels}; measured peaks in GOP/s: ${peaks.join(', ')}.${rivals.length > 0 ? ` Rivals: ${rivals.join(', ')}.` : ''}`,
     ...results.map(section),
   ].join('\n\n');
 }

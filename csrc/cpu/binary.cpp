@@ -13,7 +13,7 @@ int64_t grainOf(BinaryOp op) { return op == BinaryOp::pow ? kCostlyGrain : kChea
 template <class T, class R>
 void run(BinaryOp op, const View& a, const View& b, const View& out) {
   const auto loop = makeLoop({&out, &a, &b});
-  const Writer<R> writer(out, loop.innerStride(0), out.data == a.data || out.data == b.data);
+  const Writer<R> writer(out, loop.innerStride(0));
   const Reader<T> left(a, loop.innerStride(1)), right(b, loop.innerStride(2));
   const BinaryLoop<T> row = elementwiseLoops<T>().binary[static_cast<int>(op)];
   const bool direct = (left.direct() || left.step() == 0) && (right.direct() || right.step() == 0) && writer.direct();
@@ -29,7 +29,7 @@ void run(BinaryOp op, const View& a, const View& b, const View& out) {
 template <class T, class R>
 void runScalar(BinaryOp op, const View& src, T scalar, bool reversed, const View& out) {
   const auto loop = makeLoop({&out, &src});
-  const Writer<R> writer(out, loop.innerStride(0), out.data == src.data);
+  const Writer<R> writer(out, loop.innerStride(0));
   const Reader<T> reader(src, loop.innerStride(1));
   const BinaryLoop<T> row = elementwiseLoops<T>().binary[static_cast<int>(op)];
   const int64_t longest = reader.direct() && writer.direct() ? loop.count : kBlock;

@@ -1,5 +1,6 @@
-// Results larger than the last-level cache are written past it: an ordinary store reads the line that it overwrites first, half as much
-// memory traffic again for nothing, because nobody finds the result in a cache afterwards.
+// Copies larger than the last-level cache are written past it: an ordinary store reads the line that it overwrites first, half as much
+// memory traffic again for nothing, because nobody finds the result in a cache afterwards. Measured on a Zen 5 with two threads: copies
+// 1.4 times as fast, transposing ones 1.6 times; elementwise functions gain nothing and softmax loses, so they do not do it.
 #pragma once
 
 #include <cstdint>

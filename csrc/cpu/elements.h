@@ -6,8 +6,6 @@
 
 #include "../backend.h"
 #include "../dtype.h"
-#include "bypass.h"
-#include "loops.h"
 
 namespace quanto::cpu {
 
@@ -101,17 +99,12 @@ class Reader {
 template <class T>
 class Writer {
  public:
-  // In place, the lines of the result are in the cache already.
-  Writer(const View& view, int64_t stride, bool inPlace = false)
+  Writer(const View& view, int64_t stride)
       : data_(static_cast<char*>(view.data)),
         bytes_(sizeOf(dtypeOf(view))),
         stride_(stride),
         direct_(stride == 1 && isStoredAs<T>(dtypeOf(view))),
-        store_(storeFunction<T>(dtypeOf(view))) {
-    if (!direct_ || inPlace || !bypassesCaches(elementCount(view) * bytes_)) return;
-    direct_ = false;
-    store_ = [](const T* buffer, int64_t n, void* target, int64_t) { copyPastCaches(target, buffer, n * sizeof(T)); };
-  }
+        store_(storeFunction<T>(dtypeOf(view))) {}
 
   bool direct() const { return direct_; }
   // Where to compute n values to; then `write` brings them to their place.

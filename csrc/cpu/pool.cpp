@@ -9,7 +9,6 @@
 #include <system_error>
 #include <thread>
 
-#include "bypass.h"
 #include "cpu_count.h"
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -112,7 +111,6 @@ void runPieces(Slot& slot, int self) {
     }
   }
   insideParallelFor = false;
-  finishBypass();
   // Nothing is left to hand out: keep others from entering in vain.
   slot.state.fetch_and(~kOpen, std::memory_order_relaxed);
 }
@@ -214,7 +212,6 @@ void parallelForRaw(int64_t count, int64_t grain, void (*body)(void* context, in
   }
   if (!slot) {
     body(context, 0, count);
-    finishBypass();
     return;
   }
   slot->body = body;

@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "bypass.h"
 #include "elements.h"
 #include "kernels.h"
 #include "loops.h"
@@ -11,17 +12,26 @@ namespace {
 // Shorter sides are not worth tiles.
 constexpr int64_t kShortestSide = 8;
 
+// forEachRunParallel, at whose end other threads see what went past the caches.
+template <class Body>
+void forEachCopy(const Loop<2>& loop, int64_t grain, int64_t longest, bool past, Body&& body) {
+  if (loop.count == 0) return;
+  parallelFor(loop.count, grain, [&](int64_t begin, int64_t end) {
+    forEachRun(loop, begin, end, longest, body);
+    if (past) finishBypass();
+  });
+}
+
 template <class T>
 void copyRuns(const Loop<2>& loop, const View& src, const View& out) {
   const int64_t outStride = loop.innerStride(0), srcStride = loop.innerStride(1);
-  const auto copyRow = bypassesCaches(loop.count * static_cast<int64_t>(sizeof(T)))
-                           ? copyPastCaches
-                           : [](void* target, const void* source, int64_t bytes) { std::memmove(target, source, bytes); };
-  forEachRunParallel(loop, kCheapGrain, loop.count, [&](int64_t, const int64_t(&offsets)[2], int64_t n) {
+  const bool past = bypassesCaches(loop.count * static_cast<int64_t>(sizeof(T)));
+  forEachCopy(loop, kCheapGrain, loop.count, past, [&](int64_t, const int64_t(&offsets)[2], int64_t n) {
     T* target = static_cast<T*>(out.data) + offsets[0];
     const T* source = static_cast<const T*>(src.data) + offsets[1];
     if (outStride == 1 && srcStride == 1) {
-      copyRow(target, source, n * sizeof(T));
+      if (past) copyPastCaches(target, source, n * sizeof(T));
+      else std::memmove(target, source, n * sizeof(T));
     } else if (outStride == 1 && srcStride == 0) {
       std::fill_n(target, n, *source);
     } else {
@@ -56,21 +66,20 @@ void copyTiles(const Loop<2>& loop, int across, const View& src, const View& out
   appendDim(tiles, columnTiles, {outColumn * kTile, srcColumn * kTile});
   finishLoop(tiles);
   const bool past = outRow * sizeof(T) % 16 == 0 && bypassesCaches(loop.count * static_cast<int64_t>(sizeof(T)));
-  forEachRunParallel(
-      tiles, std::max<int64_t>(1, kCheapGrain / (kTile * kTile)), 1, [&](int64_t index, const int64_t(&offsets)[2], int64_t) {
-        T* target = static_cast<T*>(out.data) + offsets[0];
-        const T* source = static_cast<const T*>(src.data) + offsets[1];
-        const int64_t m = std::min(kTile, rows - index / columnTiles % rowTiles * kTile);
-        const int64_t n = std::min(kTile, columns - index % columnTiles * kTile);
-        if (m == kTile && n == kTile && outColumn == 1) {
-          (past && reinterpret_cast<uintptr_t>(target) % 16 == 0 ? transposeTile<true, T> : transposeTile<false, T>)(source, srcColumn,
-                                                                                                                     target, outRow);
-          return;
-        }
-        for (int64_t i = 0; i < m; ++i) {
-          for (int64_t j = 0; j < n; ++j) target[i * outRow + j * outColumn] = source[i + j * srcColumn];
-        }
-      });
+  forEachCopy(tiles, std::max<int64_t>(1, kCheapGrain / (kTile * kTile)), 1, past, [&](int64_t index, const int64_t(&offsets)[2], int64_t) {
+    T* target = static_cast<T*>(out.data) + offsets[0];
+    const T* source = static_cast<const T*>(src.data) + offsets[1];
+    const int64_t m = std::min(kTile, rows - index / columnTiles % rowTiles * kTile);
+    const int64_t n = std::min(kTile, columns - index % columnTiles * kTile);
+    if (m == kTile && n == kTile && outColumn == 1) {
+      (past && reinterpret_cast<uintptr_t>(target) % 16 == 0 ? transposeTile<true, T> : transposeTile<false, T>)(source, srcColumn, target,
+                                                                                                                 outRow);
+      return;
+    }
+    for (int64_t i = 0; i < m; ++i) {
+      for (int64_t j = 0; j < n; ++j) target[i * outRow + j * outColumn] = source[i + j * srcColumn];
+    }
+  });
 }
 
 template <class T>

@@ -30,7 +30,7 @@ bool isCheap(UnaryOp op) {
 template <class T, class R>
 void run(UnaryOp op, const View& src, const View& out, T a, T b) {
   const auto loop = makeLoop({&out, &src});
-  const Writer<R> writer(out, loop.innerStride(0), out.data == src.data);
+  const Writer<R> writer(out, loop.innerStride(0));
   const Reader<T> reader(src, loop.innerStride(1));
   const UnaryLoop<T> row = elementwiseLoops<T>().unary[static_cast<int>(op)];
   const int64_t longest = reader.direct() && writer.direct() ? loop.count : kBlock;

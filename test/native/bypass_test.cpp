@@ -1,8 +1,6 @@
-// Copies past the caches at every alignment, and ops whose results are large enough to be written so.
+// Copies past the caches at every alignment, and tensors large enough to be copied so.
 #include "cpu/bypass.h"
 
-#include "ops/binary.h"
-#include "ops/unary.h"
 #include "tensors.h"
 
 using namespace quanto;
@@ -39,12 +37,9 @@ Tensor rows(int64_t columns) {
   return ops::reshape(ops::slice(all, 0, 1, static_cast<int64_t>(values.size()), 1), {kRows, columns});
 }
 
-template <class Expected>
-void agrees(const char* what, const Tensor& result, const std::vector<float>& src, Expected&& expected) {
+void agrees(const char* what, const Tensor& result, const std::vector<float>& expected) {
   const auto values = valuesOf<float>(result);
-  size_t wrong = 0;
-  for (size_t i = 0; i < values.size(); ++i) wrong += values[i] != expected(src[i]);
-  CHECK(values.size() == src.size() && wrong == 0, "%s: %zu of %zu values are wrong", what, wrong, values.size());
+  CHECK(values == expected, "%s has other values", what);
 }
 
 void results() {
@@ -56,22 +51,15 @@ void results() {
   }
   const Tensor src = rows(columns);
   const auto values = valuesOf<float>(src);
-  agrees("relu", ops::unary(static_cast<int64_t>(UnaryOp::relu), src, 0, 0), values, [](float x) { return x > 0 ? x : 0; });
-  agrees("x + x", ops::binary(static_cast<int64_t>(BinaryOp::add), src, src), values, [](float x) { return x + x; });
-  agrees("a copy", ops::contiguous(src), values, [](float x) { return x; });
-  const Tensor widened = ops::toDType(ops::toDType(src, DType::bfloat16), DType::float32);
-  agrees("bfloat16", widened, values, [](float x) { return x; });
+  agrees("a copy", ops::contiguous(src), values);
   // Columns that are whole vectors, and not.
   for (const int64_t width : {columns / 4 * 4, columns}) {
     const Tensor wide = ops::slice(src, 1, 0, width, 1);
     const Tensor turned = ops::contiguous(ops::permute(ops::reshape(wide, {2, kRows / 2, width}), {0, 2, 1}));
-    agrees("planes transposed twice", ops::permute(turned, {0, 2, 1}), valuesOf<float>(wide), [](float x) { return x; });
+    agrees("planes transposed twice", ops::permute(turned, {0, 2, 1}), valuesOf<float>(wide));
     const Tensor back = ops::contiguous(ops::permute(turned, {0, 2, 1}));
-    agrees("planes transposed back", back, valuesOf<float>(wide), [](float x) { return x; });
+    agrees("planes transposed back", back, valuesOf<float>(wide));
   }
-  const Tensor changed = ops::contiguous(src);
-  ops::addInPlace(changed, src);
-  agrees("x += x", changed, values, [](float x) { return x + x; });
 }
 
 }  // namespace
