@@ -5,6 +5,10 @@
 
 #include <cstdint>
 
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
 namespace quanto::cpu {
 
 // Whether a result of so many bytes goes past the caches. Never on machines without the instructions for it.
@@ -18,8 +22,9 @@ template <class Vector>
 inline void storePastCaches(void* target, Vector value) {
   static_assert(sizeof(Vector) == 16);
 #if defined(__x86_64__)
-  typedef long long Pair __attribute__((vector_size(16)));
-  __builtin_ia32_movntdq(static_cast<Pair*>(target), (Pair)value);
+  __m128i bits;
+  __builtin_memcpy(&bits, &value, sizeof value);
+  _mm_stream_si128(static_cast<__m128i*>(target), bits);
 #else
   __builtin_memcpy(target, &value, sizeof value);
 #endif
@@ -27,7 +32,7 @@ inline void storePastCaches(void* target, Vector value) {
 
 inline void finishBypass() {
 #if defined(__x86_64__)
-  __builtin_ia32_sfence();
+  _mm_sfence();
 #endif
 }
 
