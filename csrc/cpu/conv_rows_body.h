@@ -2,6 +2,7 @@
 #pragma once
 
 #include "conv_kernel.h"
+#include "shuffle.h"
 
 namespace quanto::cpu {
 namespace {
@@ -135,10 +136,9 @@ struct ConvRows {
         const Bytes low{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23}, high = low + 8;
         const Pairs lowPairs{0, 8, 1, 9, 2, 10, 3, 11}, highPairs = lowPairs + 4;
         const auto joinHalf = [&](Bytes half, uint32_t* at) {
-          const Pairs first = (Pairs)__builtin_shuffle(codes[0], codes[1], half),
-                      second = (Pairs)__builtin_shuffle(codes[2], codes[3], half);
-          store(at, __builtin_shuffle(first, second, lowPairs));
-          store(at + 4, __builtin_shuffle(first, second, highPairs));
+          const Pairs first = (Pairs)shuffled(codes[0], codes[1], half), second = (Pairs)shuffled(codes[2], codes[3], half);
+          store(at, shuffled(first, second, lowPairs));
+          store(at + 4, shuffled(first, second, highPairs));
         };
         joinHalf(low, to);
         joinHalf(high, to + 8);
@@ -164,8 +164,8 @@ struct ConvRows {
     const Half first = load<Half>(from), second = load<Half>(from + lanes);
     Half places{};
     for (int i = 0; i < lanes; ++i) places[i] = 2 * i;
-    if (even) store(even, __builtin_shuffle(first, second, places));
-    if (odd) store(odd, __builtin_shuffle(first, second, places + 1));
+    if (even) store(even, shuffled(first, second, places));
+    if (odd) store(odd, shuffled(first, second, places + 1));
   }
 
   static void placeHalves(const RowPlacement& at, const uint32_t* row, int64_t n, uint32_t* out) {

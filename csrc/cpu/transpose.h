@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "bypass.h"
+#include "shuffle.h"
 
 namespace quanto::cpu {
 
@@ -25,15 +26,9 @@ struct VectorOf {
 template <class T, class V = typename VectorOf<T>::Type>
 inline V interleave(V a, V b, bool secondHalves) {
   constexpr int n = kVectorSide<T>;
-#if defined(__clang__)
-  V result;
-  for (int i = 0; i < n; ++i) result[i] = (i % 2 ? b : a)[i / 2 + (secondHalves ? n / 2 : 0)];
-  return result;
-#else
   V places;
   for (int i = 0; i < n; ++i) places[i] = static_cast<T>(i / 2 + (secondHalves ? n / 2 : 0) + (i % 2 ? n : 0));
-  return __builtin_shuffle(a, b, places);
-#endif
+  return shuffled(a, b, places);
 }
 
 // target[i][j] = source[j][i] for squares of one vector: a perfect shuffle of the rows, repeated until every element is in its place. With

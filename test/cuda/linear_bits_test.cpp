@@ -165,7 +165,7 @@ void testProduct(const Format& format, const Shape& shape, int64_t columnStride)
   CHECK(worst.steps < 4 + std::sqrt(static_cast<double>(k)), "%s: off by %g steps", name.c_str(), worst.steps);
   if (format.bits == 8) return;
 
-  const std::vector<float> rowScale = [&] {
+  const std::vector<float> rowScale = [m = m] {
     std::vector<float> values(m);
     for (auto& value : values) value = 0.01f + std::fabs(random_.symmetric());
     return values;

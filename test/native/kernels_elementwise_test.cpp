@@ -155,7 +155,8 @@ void testCodes() {
   const double bounds[][2] = {{-3, 5}, {-128, 127}, {-1e30, 1e30}, {0, kInfinity}, {-1000, 300}, {130, 200}, {-300, -200}};
   for (int op = 0; op < cpu::kUnaryCount; ++op) {
     if (cpu::kUnaryResults[op] != cpu::Result::same) continue;
-    for (const auto& [low, high] : bounds) {
+    for (const auto& bound : bounds) {
+      const double low = bound[0], high = bound[1];
       cpu::unary(nullptr, op, src, out, low, high);
       checkEach(kUnaryNames[op], out, 0, [&](int64_t i) { return wrapped(kUnary[op](src[i], low, high), DType::int8); });
     }

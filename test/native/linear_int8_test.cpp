@@ -49,7 +49,7 @@ void fusedCase(const Sizes& size, Input input, DType srcType, DType scaleType, A
   srcScale.fill([&](int64_t) { return 0.01 + 0.01 * std::fabs(random_.symmetric()); });
   if (real) {
     // A row of zeros, and values that are not finite, among the others.
-    src.fill([&](int64_t i) {
+    src.fill([&, k = k](int64_t i) {
       return i / std::max<int64_t>(k, 1) % 5 == 4 ? 0 : i % 97 == 13 ? INFINITY : i % 89 == 7 ? NAN : 3 * random_.symmetric();
     });
   } else {
