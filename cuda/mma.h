@@ -83,8 +83,10 @@ void multiplyFragments(Sum (&sums)[4], const unsigned (&a)[4], const unsigned (&
   emulator::exchangeAll(both(a[2], a[3]), right);
   emulator::exchangeAll(both(b[0], b[1]), columns);
   for (int word = 0; word < 8; ++word) {
+    // A pointer, because GCC 12 under UBSan takes the wrong element of an array that is chosen within a subscript.
+    const uint64_t* half = word < 4 ? left : right;
     for (int i = 0; i < 4; ++i) {
-      const uint64_t row = (word < 4 ? left : right)[e * 4 + word % 4] >> (i / 2 * 32);
+      const uint64_t row = half[e * 4 + word % 4] >> (i / 2 * 32);
       const uint64_t column = columns[(2 * q + i % 2) * 4 + word % 4] >> (word / 4 * 32);
       sums[i] = multiplyWords<dtype>(static_cast<unsigned>(row), static_cast<unsigned>(column), sums[i]);
     }
