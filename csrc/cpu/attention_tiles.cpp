@@ -10,17 +10,6 @@ namespace {
 
 constexpr int64_t kFloat = sizeof(float);
 
-// out[l * outStride + i] = in[i * inStride + l] for `count` rows of length k.
-void transpose(const FloatKernel& kernel, int64_t count, int64_t k, const float* in, int64_t inStride, float* out, int64_t outStride) {
-  if (kernel.transpose) {
-    kernel.transpose(count, k, in, inStride, out, outStride);
-    return;
-  }
-  for (int64_t l = 0; l < k; ++l) {
-    for (int64_t i = 0; i < count; ++i) out[l * outStride + i] = in[i * inStride + l];
-  }
-}
-
 // Columns of the values in nearly equal tiles of whole groups of four, which are copied as one.
 constexpr int64_t kTogether = 4;
 struct ValueTiles {

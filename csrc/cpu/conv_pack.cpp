@@ -3,10 +3,10 @@
 #include <cstring>
 
 #include "elements.h"
+#include "gemm/convert.h"
 #include "gemm/workspace.h"
 #include "loops.h"
 #include "scratch.h"
-#include "transpose.h"
 
 namespace quanto::cpu {
 namespace {
@@ -18,7 +18,7 @@ int64_t blocksOf(int64_t inChannels) { return (inChannels + kBytes - 1) / kBytes
 // From a tap to the next one, and the first tap of a channel within the codes of an output channel.
 constexpr int64_t kTapBytes = kConvPanel * kBytes;
 int64_t placeOf(int64_t channel, int64_t taps) { return channel / kBytes * taps * kTapBytes + channel % kBytes; }
-int64_t panelBytes(int64_t inChannels, int64_t taps) { return blocksOf(inChannels) * taps * kConvPanel * kBytes; }
+int64_t panelBytes(int64_t inChannels, int64_t taps) { return blocksOf(inChannels) * taps * kTapBytes; }
 
 // body(begin, end) over panels, by threads where there are many weights.
 template <class Body>
@@ -107,16 +107,11 @@ ConvWeights floatConvWeights(const DirectConv& conv, const View& weight) {
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t first = panel * kConvPanel, rows = std::min<int64_t>(kConvPanel, channels - first);
       float* to = out + first * patch;
-      int64_t done = 0;
       if (reader.direct() && rows == kConvPanel) {
-        constexpr int64_t kSide = kVectorSide<float>;
-        const auto* from = reinterpret_cast<const uint32_t*>(reader.read(first * patch, patch, nullptr));
-        for (; done + kSide <= patch; done += kSide) {
-          for (int64_t row = 0; row < kConvPanel; row += kSide)
-            transposeSquare(from + row * patch + done, patch, reinterpret_cast<uint32_t*>(to) + done * kConvPanel + row, kConvPanel);
-        }
+        transpose(floatKernel(), rows, patch, reader.read(first * patch, patch, nullptr), patch, to, kConvPanel);
+        continue;
       }
-      for (int64_t i = done; i < patch; ++i) {
+      for (int64_t i = 0; i < patch; ++i) {
         for (int64_t row = 0; row < kConvPanel; ++row)
           to[i * kConvPanel + row] = row < rows ? reader.readOne((first + row) * patch + i) : 0;
       }

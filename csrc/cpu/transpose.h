@@ -33,18 +33,18 @@ inline V interleave(V a, V b, bool secondHalves) {
 
 // target[i][j] = source[j][i] for squares of one vector: a perfect shuffle of the rows, repeated until every element is in its place. With
 // `past` the target lies at multiples of a vector.
-template <bool past = false, class T>
+template <bool past, class T>
 inline void transposeSquare(const T* source, int64_t sourceStride, T* target, int64_t targetStride) {
   using V = typename VectorOf<T>::Type;
   constexpr int n = kVectorSide<T>;
-  V rows[n], shuffled[n];
+  V rows[n], next[n];
   for (int i = 0; i < n; ++i) std::memcpy(&rows[i], source + i * sourceStride, sizeof(V));
   for (int width = 1; width < n; width *= 2) {
     for (int i = 0; i < n / 2; ++i) {
-      shuffled[2 * i] = interleave<T>(rows[i], rows[i + n / 2], false);
-      shuffled[2 * i + 1] = interleave<T>(rows[i], rows[i + n / 2], true);
+      next[2 * i] = interleave<T>(rows[i], rows[i + n / 2], false);
+      next[2 * i + 1] = interleave<T>(rows[i], rows[i + n / 2], true);
     }
-    for (int i = 0; i < n; ++i) rows[i] = shuffled[i];
+    for (int i = 0; i < n; ++i) rows[i] = next[i];
   }
   for (int i = 0; i < n; ++i) {
     if constexpr (past) storePastCaches(target + i * targetStride, rows[i]);

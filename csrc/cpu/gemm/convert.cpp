@@ -58,4 +58,14 @@ const float* widenedRow(const FloatKernel& kernel, const Matrix& a, int64_t row,
   return buffer;
 }
 
+void transpose(const FloatKernel& kernel, int64_t count, int64_t k, const float* in, int64_t inStride, float* out, int64_t outStride) {
+  if (kernel.transpose) {
+    kernel.transpose(count, k, in, inStride, out, outStride);
+    return;
+  }
+  for (int64_t l = 0; l < k; ++l) {
+    for (int64_t i = 0; i < count; ++i) out[l * outStride + i] = in[i * inStride + l];
+  }
+}
+
 }  // namespace quanto::cpu

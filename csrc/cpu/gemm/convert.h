@@ -1,4 +1,4 @@
-// Real and integer elements from and to float32, a strip at a time.
+// Real and integer elements from and to float32, a strip at a time, and rows of float32 turned into columns.
 #pragma once
 
 #include <cstdint>
@@ -17,5 +17,8 @@ void narrow(const FloatKernel& kernel, const float* in, int64_t count, void* dat
 
 // Values [begin, begin + count) of a row as plain float32: themselves, or in the buffer.
 const float* widenedRow(const FloatKernel& kernel, const Matrix& a, int64_t row, int64_t begin, int64_t count, float* buffer);
+
+// out[l * outStride + i] = in[i * inStride + l] for `count` rows of length k.
+void transpose(const FloatKernel& kernel, int64_t count, int64_t k, const float* in, int64_t inStride, float* out, int64_t outStride);
 
 }  // namespace quanto::cpu

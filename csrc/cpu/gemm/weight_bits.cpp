@@ -132,15 +132,8 @@ const float* plainRows(const FloatKernel& kernel, const Matrix& a, int64_t m, in
 
 // Rows side by side: out[l * count + i].
 void interleaveRows(const FloatKernel& kernel, int64_t count, int64_t k, const float* rows, int64_t stride, float* out) {
-  if (count == 1) {
-    std::copy_n(rows, k, out);
-  } else if (kernel.transpose) {
-    kernel.transpose(count, k, rows, stride, out, count);
-  } else {
-    for (int64_t i = 0; i < count; ++i) {
-      for (int64_t l = 0; l < k; ++l) out[l * count + i] = rows[i * stride + l];
-    }
-  }
+  if (count == 1) std::copy_n(rows, k, out);
+  else transpose(kernel, count, k, rows, stride, out, count);
 }
 
 Status streamBits(const Source& source, int64_t m, const Matrix& a, const FloatOutput& out) {
