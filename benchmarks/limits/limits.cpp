@@ -93,14 +93,14 @@ void keep(T& value) {
 
 #if defined(__x86_64__)
 // In assembly, because the compiler would compute a product of constants once. The addition that each product needs is part of the step.
-__attribute__((target("avx2"))) inline __m256i madd(__m256i x) {
+__attribute__((target("avx2"))) inline __m256i madd(__m256i sum, __m256i x) {
   __m256i product;
-  __asm__ volatile("vpmaddwd %1, %1, %0" : "=x"(product) : "x"(x));
-  return product;
+  __asm__ volatile("vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(product) : "x"(x));
+  return sum;
 }
 PEAK(fmaAvx2, "avx2,fma", __m256, _mm256_set1_ps(0.5f), _mm256_fmadd_ps(x, x, sum))
 PEAK(fmaAvx512, "avx512f", __m512, _mm512_set1_ps(0.5f), _mm512_fmadd_ps(x, x, sum))
-PEAK(maddAvx2, "avx2", __m256i, _mm256_set1_epi16(1), _mm256_add_epi32(sum, madd(x)))
+PEAK(maddAvx2, "avx2", __m256i, _mm256_set1_epi16(1), madd(sum, x))
 PEAK(dotAvxVnni, "avxvnni", __m256i, _mm256_set1_epi8(1), _mm256_dpbusd_avx_epi32(sum, x, x))
 PEAK(dotVnni, "avx512f,avx512vnni", __m512i, _mm512_set1_epi8(1), _mm512_dpbusd_epi32(sum, x, x))
 

@@ -13,27 +13,28 @@ int64_t grainOf(BinaryOp op) { return op == BinaryOp::pow ? kCostlyGrain : kChea
 template <class T, class R>
 void run(BinaryOp op, const View& a, const View& b, const View& out) {
   const auto loop = makeLoop({&out, &a, &b});
-  const Writer<R> writer(out, loop.innerStride(0));
+  const Writer<R> writer(out, loop.innerStride(0), writesPast(out, a, b));
   const Reader<T> left(a, loop.innerStride(1)), right(b, loop.innerStride(2));
   const BinaryLoop<T> row = elementwiseLoops<T>().binary[static_cast<int>(op)];
   const bool direct = (left.direct() || left.step() == 0) && (right.direct() || right.step() == 0) && writer.direct();
-  forEachRunParallel(loop, grainOf(op), direct ? loop.count : kBlock, [&](int64_t, const int64_t(&offsets)[3], int64_t n) {
+  const auto body = [&](int64_t, const int64_t(&offsets)[3], int64_t n) {
     T x[kBlock], y[kBlock];
     R results[kBlock];
     R* target = writer.target(offsets[0], results);
     row(left.readStep(offsets[1], n, x), left.step(), right.readStep(offsets[2], n, y), right.step(), target, n);
     writer.write(offsets[0], n, target);
-  });
+  };
+  forEachRunParallel(loop, grainOf(op), direct ? loop.count : kBlock, body, writer.past());
 }
 
 template <class T, class R>
 void runScalar(BinaryOp op, const View& src, T scalar, bool reversed, const View& out) {
   const auto loop = makeLoop({&out, &src});
-  const Writer<R> writer(out, loop.innerStride(0));
+  const Writer<R> writer(out, loop.innerStride(0), writesPast(out, src));
   const Reader<T> reader(src, loop.innerStride(1));
   const BinaryLoop<T> row = elementwiseLoops<T>().binary[static_cast<int>(op)];
   const int64_t longest = reader.direct() && writer.direct() ? loop.count : kBlock;
-  forEachRunParallel(loop, grainOf(op), longest, [&](int64_t, const int64_t(&offsets)[2], int64_t n) {
+  const auto body = [&](int64_t, const int64_t(&offsets)[2], int64_t n) {
     T values[kBlock];
     R results[kBlock];
     R* target = writer.target(offsets[0], results);
@@ -41,7 +42,8 @@ void runScalar(BinaryOp op, const View& src, T scalar, bool reversed, const View
     if (reversed) row(&scalar, 0, x, 1, target, n);
     else row(x, 1, &scalar, 0, target, n);
     writer.write(offsets[0], n, target);
-  });
+  };
+  forEachRunParallel(loop, grainOf(op), longest, body, writer.past());
 }
 
 // Whether the row is computed on integers: not when its result is real, nor when the op promoted `out` to a real dtype.

@@ -6,6 +6,8 @@
 
 #include "../backend.h"
 #include "../dtype.h"
+#include "bypass.h"
+#include "loops.h"
 
 namespace quanto::cpu {
 
@@ -96,28 +98,40 @@ class Reader {
   Load<T> load_;
 };
 
+// Whether a result goes past the caches: not where an operand lies in the same memory, which has just been read into them.
+template <class... Operands>
+bool writesPast(const View& out, const Operands&... operands) {
+  const bool inPlace = ((operands.data == out.data) || ...);
+  return !inPlace && bypassesCaches(elementCount(out) * sizeOf(dtypeOf(out)));
+}
+
+// One result of a loop. With `past`, where its layout allows, it is written past the caches; finishBypass is the caller's.
 template <class T>
 class Writer {
  public:
-  Writer(const View& view, int64_t stride)
+  Writer(const View& view, int64_t stride, bool past = false)
       : data_(static_cast<char*>(view.data)),
         bytes_(sizeOf(dtypeOf(view))),
         stride_(stride),
         direct_(stride == 1 && isStoredAs<T>(dtypeOf(view))),
+        past_(direct_ && past),
         store_(storeFunction<T>(dtypeOf(view))) {}
 
-  bool direct() const { return direct_; }
+  // Whether target is the result's own memory.
+  bool direct() const { return direct_ && !past_; }
+  bool past() const { return past_; }
   // Where to compute n values to; then `write` brings them to their place.
-  T* target(int64_t offset, T* buffer) const { return direct_ ? reinterpret_cast<T*>(data_ + offset * bytes_) : buffer; }
+  T* target(int64_t offset, T* buffer) const { return direct() ? reinterpret_cast<T*>(data_ + offset * bytes_) : buffer; }
   void write(int64_t offset, int64_t n, const T* buffer) const {
-    if (!direct_) store_(buffer, n, data_ + offset * bytes_, stride_);
+    if (past_) copyPastCaches(data_ + offset * bytes_, buffer, n * bytes_);
+    else if (!direct_) store_(buffer, n, data_ + offset * bytes_, stride_);
   }
   void writeOne(int64_t offset, T value) const { store_(&value, 1, data_ + offset * bytes_, 1); }
 
  private:
   char* data_;
   int64_t bytes_, stride_;
-  bool direct_;
+  bool direct_, past_;
   Store<T> store_;
 };
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "../backend.h"
+#include "bypass.h"
 #include "pool.h"
 #include "vectorize.h"
 
@@ -95,11 +96,14 @@ void forEachRun(const Loop<N>& loop, int64_t begin, int64_t end, int64_t longest
   }
 }
 
-// The same over all elements, on the pool's threads.
+// The same over all elements, on the pool's threads; `past` where the body writes past the caches.
 template <int N, class Body>
-void forEachRunParallel(const Loop<N>& loop, int64_t grain, int64_t longest, Body&& body) {
+void forEachRunParallel(const Loop<N>& loop, int64_t grain, int64_t longest, Body&& body, bool past = false) {
   if (loop.count == 0) return;
-  parallelFor(loop.count, grain, [&](int64_t begin, int64_t end) { forEachRun(loop, begin, end, longest, body); });
+  parallelFor(loop.count, grain, [&](int64_t begin, int64_t end) {
+    forEachRun(loop, begin, end, longest, body);
+    if (past) finishBypass();
+  });
 }
 
 inline int64_t elementCount(const View& view) {

@@ -144,15 +144,16 @@ Status logSoftmax(Queue*, const View* src, const View* out) {
 Status softmaxBackward(Queue*, const View* dout, const View* out, const View* dsrc) {
   const Rows rows = rowsOf(*out);
   const Reader<float> slopes(*dout, 1), values(*out, 1);
-  const Writer<float> writer(*dsrc, 1);
-  return forEachRow(rows, 3, kCheapGrain / 4, [&](int64_t row, const RowBuffers& buffers) {
+  const Writer<float> writer(*dsrc, 1, rowsPast(rows, *dsrc, *dout, *out));
+  const auto body = [&](int64_t row, const RowBuffers& buffers) {
     const int64_t n = rows.n;
     const float* dy = slopes.read(row * n, n, buffers[0]);
     const float* y = values.read(row * n, n, buffers[1]);
     float* target = writer.target(row * n, buffers[2]);
     normLoops().softmaxBackward(dy, y, target, n);
     writer.write(row * n, n, target);
-  });
+  };
+  return forEachRow(rows, 3, kCheapGrain / 4, body, writer.past());
 }
 
 Status logSoftmaxBackward(Queue*, const View* dout, const View* out, const View* dsrc) {
@@ -176,9 +177,9 @@ Status layerNorm(Queue*, const View* src, const View* weight, const View* bias, 
                  double eps) {
   const Rows rows = rowsOf(*src);
   const Reader<float> reader(*src, 1);
-  const Writer<float> writer(*out, 1);
+  const Writer<float> writer(*out, 1, rowsPast(rows, *out, *src));
   const Parameter scale(weight), shift(bias);
-  return forEachRow(rows, 4, kCheapGrain / 4, [&](int64_t row, const RowBuffers& buffers) {
+  const auto body = [&](int64_t row, const RowBuffers& buffers) {
     const int64_t n = rows.n;
     const float* x = reader.read(row * n, n, buffers[0]);
     const float* w = scale.read(n, buffers[1]);
@@ -189,7 +190,8 @@ Status layerNorm(Queue*, const View* src, const View* weight, const View* bias, 
     writer.write(row * n, n, y);
     if (mean) floats(mean)[row] = center;
     if (rstd) floats(rstd)[row] = inverse;
-  });
+  };
+  return forEachRow(rows, 4, kCheapGrain / 4, body, writer.past());
 }
 
 Status layerNormBackward(Queue*, const View* dout, const View* src, const View* weight, const View* mean, const View* rstd,
@@ -207,9 +209,9 @@ Status layerNormBackward(Queue*, const View* dout, const View* src, const View* 
 Status rmsNorm(Queue*, const View* src, const View* weight, const View* out, const View* rstd, double eps) {
   const Rows rows = rowsOf(*src);
   const Reader<float> reader(*src, 1);
-  const Writer<float> writer(*out, 1);
+  const Writer<float> writer(*out, 1, rowsPast(rows, *out, *src));
   const Parameter scale(weight);
-  return forEachRow(rows, 3, kCheapGrain / 4, [&](int64_t row, const RowBuffers& buffers) {
+  const auto body = [&](int64_t row, const RowBuffers& buffers) {
     const int64_t n = rows.n;
     const float* x = reader.read(row * n, n, buffers[0]);
     const float* w = scale.read(n, buffers[1]);
@@ -218,7 +220,8 @@ Status rmsNorm(Queue*, const View* src, const View* weight, const View* out, con
     normLoops().rmsNorm(x, w, y, n, eps, &inverse);
     writer.write(row * n, n, y);
     if (rstd) floats(rstd)[row] = inverse;
-  });
+  };
+  return forEachRow(rows, 3, kCheapGrain / 4, body, writer.past());
 }
 
 Status layerNormInt8(Queue*, const View* src, const View* weight, const View* bias, const View* scale, const View* out, double eps) {

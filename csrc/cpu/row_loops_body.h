@@ -36,17 +36,16 @@ float largestOf(const float* x, int64_t n) {
   constexpr int64_t kBlock = 8 * kMaxima;
   float maxima[kMaxima];
   for (float& value : maxima) value = -__builtin_inff();
-  int64_t begin = 0;
-  for (; begin + kBlock <= n; begin += kBlock) {
-    if (!foldBlock<lift>(x + begin, kBlock, maxima)) return __builtin_nanf("");
+  const int64_t rest = n % kMaxima, whole = n - rest;
+  for (int64_t begin = 0; begin < whole; begin += kBlock) {
+    if (!foldBlock<lift>(x + begin, whole - begin < kBlock ? whole - begin : kBlock, maxima)) return __builtin_nanf("");
   }
-  const int64_t rest = n - begin, padded = (rest + kMaxima - 1) / kMaxima * kMaxima;
   if (rest > 0) {
     // Filled up with a value that is there.
-    float block[kBlock];
-    __builtin_memcpy(block, x + begin, rest * sizeof(float));
-    for (int64_t i = rest; i < padded; ++i) block[i] = block[0];
-    if (!foldBlock<lift>(block, padded, maxima)) return __builtin_nanf("");
+    float block[kMaxima];
+    __builtin_memcpy(block, x + whole, rest * sizeof(float));
+    for (int64_t i = rest; i < kMaxima; ++i) block[i] = block[0];
+    if (!foldBlock<lift>(block, kMaxima, maxima)) return __builtin_nanf("");
   }
   // In halves, so that no comparison waits for the one before.
   for (int width = kMaxima / 2; width > 0; width /= 2) {

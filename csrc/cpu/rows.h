@@ -29,9 +29,16 @@ struct RowBuffers {
   float* operator[](int index) const { return data + index * stride; }
 };
 
-// Calls body(row, buffers) for each row, with `buffers` scratch rows. `grain` counts elements.
+// writesPast for rows that end where a cache line does: two rows that share one would write it in parts.
+template <class... Operands>
+bool rowsPast(const Rows& rows, const View& out, const Operands&... operands) {
+  return rows.n * sizeOf(dtypeOf(out)) % 64 == 0 && writesPast(out, operands...);
+}
+
+// Calls body(row, buffers) for each row, with `buffers` scratch rows. `grain` counts elements; `past` where the body writes past the
+// caches.
 template <class Body>
-Status forEachRow(const Rows& rows, int buffers, int64_t grain, Body&& body) {
+Status forEachRow(const Rows& rows, int buffers, int64_t grain, Body&& body, bool past = false) {
   std::atomic<bool> failed{false};
   const int64_t stride = (rows.n + 15) / 16 * 16;
   parallelFor(rows.count, std::max<int64_t>(1, grain / std::max<int64_t>(1, rows.n)), [&](int64_t begin, int64_t end) {
@@ -41,6 +48,7 @@ Status forEachRow(const Rows& rows, int buffers, int64_t grain, Body&& body) {
       return;
     }
     for (int64_t row = begin; row < end; ++row) body(row, scratchRows);
+    if (past) finishBypass();
   });
   return failed ? Status::outOfMemory : Status::ok;
 }

@@ -12,21 +12,11 @@ namespace {
 // Shorter sides are not worth tiles.
 constexpr int64_t kShortestSide = 8;
 
-// forEachRunParallel, at whose end other threads see what went past the caches.
-template <class Body>
-void forEachCopy(const Loop<2>& loop, int64_t grain, int64_t longest, bool past, Body&& body) {
-  if (loop.count == 0) return;
-  parallelFor(loop.count, grain, [&](int64_t begin, int64_t end) {
-    forEachRun(loop, begin, end, longest, body);
-    if (past) finishBypass();
-  });
-}
-
 template <class T>
 void copyRuns(const Loop<2>& loop, const View& src, const View& out) {
   const int64_t outStride = loop.innerStride(0), srcStride = loop.innerStride(1);
   const bool past = bypassesCaches(loop.count * static_cast<int64_t>(sizeof(T)));
-  forEachCopy(loop, kCheapGrain, loop.count, past, [&](int64_t, const int64_t(&offsets)[2], int64_t n) {
+  const auto copyRun = [&](int64_t, const int64_t(&offsets)[2], int64_t n) {
     T* target = static_cast<T*>(out.data) + offsets[0];
     const T* source = static_cast<const T*>(src.data) + offsets[1];
     if (outStride == 1 && srcStride == 1) {
@@ -37,7 +27,8 @@ void copyRuns(const Loop<2>& loop, const View& src, const View& out) {
     } else {
       for (int64_t i = 0; i < n; ++i) target[i * outStride] = source[i * srcStride];
     }
-  });
+  };
+  forEachRunParallel(loop, kCheapGrain, loop.count, copyRun, past);
 }
 
 // The dim that src walks with stride 1, where it is not the innermost: the copy transposes. -1 if there is none worth tiles.
@@ -62,15 +53,15 @@ void copyTiles(const Loop<2>& loop, int across, const View& src, const View& out
   for (int dim = 0; dim < inner; ++dim) {
     if (dim != across) appendDim(tiles, loop.shape[dim], {loop.strides[0][dim], loop.strides[1][dim]});
   }
-  appendDim(tiles, rowTiles, {outRow * kTile, kTile});
   appendDim(tiles, columnTiles, {outColumn * kTile, srcColumn * kTile});
+  appendDim(tiles, rowTiles, {outRow * kTile, kTile});
   finishLoop(tiles);
   const bool past = outRow * sizeof(T) % 16 == 0 && bypassesCaches(loop.count * static_cast<int64_t>(sizeof(T)));
-  forEachCopy(tiles, std::max<int64_t>(1, kCheapGrain / (kTile * kTile)), 1, past, [&](int64_t index, const int64_t(&offsets)[2], int64_t) {
+  const auto copyTile = [&](int64_t index, const int64_t(&offsets)[2], int64_t) {
     T* target = static_cast<T*>(out.data) + offsets[0];
     const T* source = static_cast<const T*>(src.data) + offsets[1];
-    const int64_t m = std::min(kTile, rows - index / columnTiles % rowTiles * kTile);
-    const int64_t n = std::min(kTile, columns - index % columnTiles * kTile);
+    const int64_t m = std::min(kTile, rows - index % rowTiles * kTile);
+    const int64_t n = std::min(kTile, columns - index / rowTiles % columnTiles * kTile);
     if (m == kTile && n == kTile && outColumn == 1) {
       (past && reinterpret_cast<uintptr_t>(target) % 16 == 0 ? transposeTile<true, T> : transposeTile<false, T>)(source, srcColumn, target,
                                                                                                                  outRow);
@@ -79,7 +70,8 @@ void copyTiles(const Loop<2>& loop, int across, const View& src, const View& out
     for (int64_t i = 0; i < m; ++i) {
       for (int64_t j = 0; j < n; ++j) target[i * outRow + j * outColumn] = source[i + j * srcColumn];
     }
-  });
+  };
+  forEachRunParallel(tiles, std::max<int64_t>(1, kCheapGrain / (kTile * kTile)), 1, copyTile, past);
 }
 
 template <class T>

@@ -31,9 +31,8 @@ inline V interleave(V a, V b, bool secondHalves) {
   return shuffled(a, b, places);
 }
 
-// target[i][j] = source[j][i] for squares of one vector: a perfect shuffle of the rows, repeated until every element is in its place. With
-// `past` the target lies at multiples of a vector.
-template <bool past, class T>
+// target[i][j] = source[j][i] for squares of one vector: a perfect shuffle of the rows, repeated until every element is in its place.
+template <class T>
 inline void transposeSquare(const T* source, int64_t sourceStride, T* target, int64_t targetStride) {
   using V = typename VectorOf<T>::Type;
   constexpr int n = kVectorSide<T>;
@@ -46,21 +45,26 @@ inline void transposeSquare(const T* source, int64_t sourceStride, T* target, in
     }
     for (int i = 0; i < n; ++i) rows[i] = next[i];
   }
-  for (int i = 0; i < n; ++i) {
-    if constexpr (past) storePastCaches(target + i * targetStride, rows[i]);
-    else std::memcpy(target + i * targetStride, &rows[i], sizeof(V));
-  }
+  for (int i = 0; i < n; ++i) std::memcpy(target + i * targetStride, &rows[i], sizeof(V));
 }
 
 // target[i][j] = source[j][i] for a whole tile. Every line of the source is read at once, before rows that are a power of two apart can
-// push each other out of the first-level cache.
+// push each other out of the first-level cache. With `past` lines go past the caches one by one, each as a whole.
 template <bool past, class T>
 inline void transposeTile(const T* source, int64_t sourceStride, T* target, int64_t targetStride) {
   constexpr int side = kTileSide<T>, n = kVectorSide<T>;
-  alignas(64) T lines[side][side];
-  for (int j = 0; j < side; ++j) std::memcpy(lines[j], source + j * sourceStride, sizeof(lines[j]));
+  alignas(64) T lines[side][side], turned[side][side];
+  T* to = past ? turned[0] : target;
+  const int64_t toStride = past ? side : targetStride;
+  for (int j = 0; j < side; ++j) {
+    std::memcpy(lines[j], source + j * sourceStride, sizeof(lines[j]));
+    if (past) __builtin_prefetch(source + j * sourceStride + 4 * side);
+  }
   for (int i = 0; i < side; i += n) {
-    for (int j = 0; j < side; j += n) transposeSquare<past>(&lines[j][i], side, target + i * targetStride + j, targetStride);
+    for (int j = 0; j < side; j += n) transposeSquare(&lines[j][i], side, to + i * toStride + j, toStride);
+  }
+  if constexpr (past) {
+    for (int i = 0; i < side; ++i) copyPastCaches(target + i * targetStride, turned[i], sizeof(turned[i]));
   }
 }
 

@@ -30,17 +30,18 @@ bool isCheap(UnaryOp op) {
 template <class T, class R>
 void run(UnaryOp op, const View& src, const View& out, T a, T b) {
   const auto loop = makeLoop({&out, &src});
-  const Writer<R> writer(out, loop.innerStride(0));
+  const Writer<R> writer(out, loop.innerStride(0), isCheap(op) && writesPast(out, src));
   const Reader<T> reader(src, loop.innerStride(1));
   const UnaryLoop<T> row = elementwiseLoops<T>().unary[static_cast<int>(op)];
   const int64_t longest = reader.direct() && writer.direct() ? loop.count : kBlock;
-  forEachRunParallel(loop, isCheap(op) ? kCheapGrain : kCostlyGrain, longest, [&](int64_t, const int64_t(&offsets)[2], int64_t n) {
+  const auto body = [&](int64_t, const int64_t(&offsets)[2], int64_t n) {
     T values[kBlock];
     R results[kBlock];
     R* target = writer.target(offsets[0], results);
     row(reader.read(offsets[1], n, values), target, n, a, b);
     writer.write(offsets[0], n, target);
-  });
+  };
+  forEachRunParallel(loop, isCheap(op) ? kCheapGrain : kCostlyGrain, longest, body, writer.past());
 }
 
 // Codes have loops of their own, for int64 is eight times the work. False where these do not serve.

@@ -1,6 +1,9 @@
-// Copies past the caches at every alignment, and tensors large enough to be copied so.
+// Copies past the caches at every alignment, and ops whose results are large enough to go there.
 #include "cpu/bypass.h"
 
+#include "ops/binary.h"
+#include "ops/norm.h"
+#include "ops/unary.h"
 #include "tensors.h"
 
 using namespace quanto;
@@ -42,8 +45,39 @@ void agrees(const char* what, const Tensor& result, const std::vector<float>& ex
   CHECK(values == expected, "%s has other values", what);
 }
 
+// An op that treats each row by itself: all rows at once against a few at a time, whose results stay in the caches.
+template <class Op>
+void rowByRow(const char* what, const Tensor& src, Op op) {
+  constexpr int64_t kParts = 4;
+  const auto all = valuesOf<float>(op(src));
+  std::vector<float> parts;
+  for (int64_t part = 0; part < kParts; ++part) {
+    const auto values = valuesOf<float>(op(ops::slice(src, 0, part * kRows / kParts, (part + 1) * kRows / kParts, 1)));
+    parts.insert(parts.end(), values.begin(), values.end());
+  }
+  CHECK(all == parts, "%s has other values for %lld columns", what, static_cast<long long>(src.shape()[1]));
+}
+
+void opsOfRows(const Tensor& src) {
+  const auto row = ops::contiguous(ops::slice(src, 0, 0, 1, 1));
+  const auto vector = ops::reshape(row, {row.shape()[1]});
+  const auto unaryOf = [](UnaryOp op) { return [op](const Tensor& x) { return ops::unary(static_cast<int64_t>(op), x, -1, 2); }; };
+  rowByRow("neg", src, unaryOf(UnaryOp::neg));
+  rowByRow("clamp", src, unaryOf(UnaryOp::clamp));
+  rowByRow("exp", src, unaryOf(UnaryOp::exp));
+  rowByRow("twice itself", src, [](const Tensor& x) { return ops::binary(static_cast<int64_t>(BinaryOp::add), x, x); });
+  rowByRow("times a row", src, [&](const Tensor& x) { return ops::binary(static_cast<int64_t>(BinaryOp::mul), x, row); });
+  rowByRow("less a column", src,
+           [](const Tensor& x) { return ops::binary(static_cast<int64_t>(BinaryOp::sub), x, ops::slice(x, 1, 3, 4, 1)); });
+  rowByRow("less than a number", src, [](const Tensor& x) { return ops::binaryScalar(static_cast<int64_t>(BinaryOp::sub), x, 3, true); });
+  rowByRow("layer norm", src, [&](const Tensor& x) { return ops::layerNorm(x, vector, vector, 1, 1e-5)[0]; });
+  rowByRow("rms norm", src, [&](const Tensor& x) { return ops::rmsNorm(x, vector, 1e-5)[0]; });
+  rowByRow("softmax", src, [](const Tensor& x) { return ops::softmax(x, 1); });
+  rowByRow("softmax's gradient", src, [](const Tensor& x) { return ops::softmaxBackward(x, x, 1); });
+}
+
 void results() {
-  int64_t columns = 1001;
+  int64_t columns = 50001;
   while (kRows * columns < int64_t{1} << 26 && !cpu::bypassesCaches(kRows * columns * 4)) columns += 50000;
   if (!cpu::bypassesCaches(kRows * columns * 4)) {
     std::printf("results: skipped, none that a test can afford goes past this machine's caches\n");
@@ -52,9 +86,10 @@ void results() {
   const Tensor src = rows(columns);
   const auto values = valuesOf<float>(src);
   agrees("a copy", ops::contiguous(src), values);
-  // Columns that are whole vectors, and not.
-  for (const int64_t width : {columns / 4 * 4, columns}) {
+  // Columns that are whole cache lines, and not.
+  for (const int64_t width : {columns / 16 * 16, columns}) {
     const Tensor wide = ops::slice(src, 1, 0, width, 1);
+    opsOfRows(wide);
     const Tensor turned = ops::contiguous(ops::permute(ops::reshape(wide, {2, kRows / 2, width}), {0, 2, 1}));
     agrees("planes transposed twice", ops::permute(turned, {0, 2, 1}), valuesOf<float>(wide));
     const Tensor back = ops::contiguous(ops::permute(turned, {0, 2, 1}));

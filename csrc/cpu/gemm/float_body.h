@@ -5,12 +5,16 @@
 //   zero(), broadcast(const float&), load(const float*), store(float*, Type)
 //   add(a, b), mul(a, b), fma(a, b, c)         a + b, a b, and a b + c rounded once
 //   sumLanes(Type)                             one number
+//   storeSums(float*, const Type*, bool accumulate)
+//                                              the numbers of kDotColumns vectors; kDotColumns is a constant of Vector
+//   keepLoaded(Type&)                          keeps the compiler from loading a value again for each use
 //   loadFirst(const float*, count), storeFirst(float*, count, Type)
 //                                              fewer values than a vector has, the others being 0
 //   Weights().of(const int8_t* groups, int p)  code p of each group of four, a group a lane, as floats; the object keeps constants
 //
-// and the sizes of its blocks: kTileRows x kTileVectors sums fill the registers; kFewRows rows of a are taken at once from unpacked memory,
-// kWideVectors[rows - 1] vectors of b with them.
+// and the sizes of its blocks: kTileRows x kTileVectors sums fill the registers, as do kDotRows x Vector::kDotColumns dot products;
+// kFewRows rows of a are taken at once from unpacked memory, kWideVectors[rows - 1] vectors of b with them; kInt8Rows where b is int8, up
+// to kInt8WideRows with all columns of a panel, more with a vector of them.
 #pragma once
 
 #include "kernels.h"
@@ -20,6 +24,8 @@ namespace quanto::cpu {
 namespace {
 
 constexpr int kTileColumns = kTileVectors * Vector::kLanes;
+// Bytes of codes fetched before they are wanted.
+constexpr int64_t kStreamAhead = 1024;
 
 template <int rows>
 void tileOf(const FloatTile& tile) {
@@ -80,50 +86,64 @@ struct Operands {
   int64_t cStride;
 };
 
+// The columns of b stay in the first-level cache while the rows of a pass.
 template <int rows, int columns>
 void dotBlock(const Operands& at, bool accumulate) {
   typename Vector::Type sums[rows][columns];
   for (auto& row : sums) {
     for (auto& sum : row) sum = Vector::zero();
   }
+  const auto step = [&](int64_t l, auto load) __attribute__((always_inline)) {
+    typename Vector::Type a[rows];
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) a[i] = load(at.a + i * at.aStride + l);
+#pragma GCC unroll 8
+    for (int j = 0; j < columns; ++j) {
+      auto b = load(at.b + j * at.bStride + l);
+      Vector::keepLoaded(b);
+#pragma GCC unroll 8
+      for (int i = 0; i < rows; ++i) sums[i][j] = Vector::fma(a[i], b, sums[i][j]);
+    }
+  };
   int64_t l = 0;
-  for (; l + Vector::kLanes <= at.k; l += Vector::kLanes) {
-#pragma GCC unroll 4
-    for (int j = 0; j < columns; ++j) {
-      const auto b = Vector::load(at.b + j * at.bStride + l);
-#pragma GCC unroll 4
-      for (int i = 0; i < rows; ++i) sums[i][j] = Vector::fma(Vector::load(at.a + i * at.aStride + l), b, sums[i][j]);
-    }
-  }
-  if (const int64_t rest = at.k - l; rest > 0) {
-    for (int j = 0; j < columns; ++j) {
-      const auto b = Vector::loadFirst(at.b + j * at.bStride + l, rest);
-      for (int i = 0; i < rows; ++i) sums[i][j] = Vector::fma(Vector::loadFirst(at.a + i * at.aStride + l, rest), b, sums[i][j]);
-    }
-  }
+  for (; l + Vector::kLanes <= at.k; l += Vector::kLanes) step(l, Vector::load);
+  if (const int64_t rest = at.k - l; rest > 0) step(l, [rest](const float* from) { return Vector::loadFirst(from, rest); });
+#pragma GCC unroll 8
   for (int i = 0; i < rows; ++i) {
-    for (int j = 0; j < columns; ++j) {
-      const float sum = Vector::sumLanes(sums[i][j]);
-      float& c = at.c[i * at.cStride + j];
-      c = accumulate ? c + sum : sum;
+    float* c = at.c + i * at.cStride;
+    // A copy, so that the sums above stay in registers.
+    typename Vector::Type finished[columns];
+#pragma GCC unroll 8
+    for (int j = 0; j < columns; ++j) finished[j] = sums[i][j];
+    if constexpr (columns == Vector::kDotColumns) {
+      Vector::storeSums(c, finished, accumulate);
+    } else {
+      static_assert(columns == 1);
+      const float sum = Vector::sumLanes(finished[0]);
+      *c = accumulate ? *c + sum : sum;
     }
+  }
+}
+
+template <int rows, int columns>
+void dotBlockOf(int64_t wanted, const Operands& at, bool accumulate) {
+  if constexpr (rows > 0) {
+    if (wanted >= rows) dotBlock<rows, columns>(at, accumulate);
+    else dotBlockOf<rows - 1, columns>(wanted, at, accumulate);
   }
 }
 
 template <int columns>
 void dotRows(int64_t m, Operands at, bool accumulate) {
-  constexpr int64_t kTogether = 2;
-  for (int64_t i = 0; i < m; i += kTogether, at.a += kTogether * at.aStride, at.c += kTogether * at.cStride) {
-    if (m - i == 1) dotBlock<1, columns>(at, accumulate);
-    else dotBlock<2, columns>(at, accumulate);
-  }
+  for (int64_t i = 0; i < m; i += kDotRows, at.a += kDotRows * at.aStride, at.c += kDotRows * at.cStride)
+    dotBlockOf<kDotRows, columns>(m - i, at, accumulate);
 }
 
 void dot(int64_t m, int64_t n, int64_t k, const float* a, int64_t aStride, const float* b, int64_t bStride, float* c, int64_t cStride,
          bool accumulate) {
   int64_t j = 0;
   const auto at = [&] { return Operands{k, a, aStride, b + j * bStride, bStride, c + j, cStride}; };
-  for (; j + 4 <= n; j += 4) dotRows<4>(m, at(), accumulate);
+  for (; j + Vector::kDotColumns <= n; j += Vector::kDotColumns) dotRows<Vector::kDotColumns>(m, at(), accumulate);
   for (; j < n; ++j) dotRows<1>(m, at(), accumulate);
 }
 
@@ -143,7 +163,9 @@ __attribute__((always_inline)) inline void streamBlock(const Operands& at, Load 
       for (int i = 0; i < rows; ++i) sums[i][v] = Vector::fma(Vector::broadcast(at.a[i * at.aStride + l]), values, sums[i][v]);
     }
   }
+#pragma GCC unroll 4
   for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) store(at.c + i * at.cStride + v * Vector::kLanes, sums[i][v]);
   }
 }
@@ -178,21 +200,32 @@ void stream(int64_t m, int64_t n, int64_t k, const float* a, int64_t aStride, co
     streamFew<kFewRows>(m - i, n, {k, a + i * aStride, aStride, b, bStride, c + i * cStride, cStride});
 }
 
-// As many of the panel's columns as a vector has.
-template <int rows>
-void streamInt8Columns(int64_t k, const float* a, int64_t aStride, const int8_t* codes, float* c, int64_t cStride) {
+// `columns` of the panel. Every code is widened once for all rows.
+template <int rows, int columns>
+void streamInt8Block(int64_t k, const float* a, int64_t aStride, const int8_t* codes, float* c, int64_t cStride) {
+  constexpr int kVectors = columns / Vector::kLanes;
+  // Several sums for each result, as many as make eight: they do not wait for each other.
+  constexpr int kChains = rows * kVectors >= 8 ? 1 : rows * kVectors >= 4 ? 2 : 4;
   const typename Vector::Weights weights{};
-  // One sum for each position in a group: they do not wait for each other.
-  typename Vector::Type sums[rows][kGroup];
+  typename Vector::Type sums[rows][kVectors][kChains];
   for (auto& row : sums) {
-    for (auto& sum : row) sum = Vector::zero();
+    for (auto& vector : row) {
+      for (auto& sum : vector) sum = Vector::zero();
+    }
   }
   const auto step = [&](int64_t l, int count) __attribute__((always_inline)) {
+    __builtin_prefetch(codes + l * kPanelColumns + kStreamAhead);
 #pragma GCC unroll 4
     for (int p = 0; p < count; ++p) {
-      const auto values = weights.of(codes + l * kPanelColumns, p);
 #pragma GCC unroll 4
-      for (int i = 0; i < rows; ++i) sums[i][p] = Vector::fma(Vector::broadcast(a[i * aStride + l + p]), values, sums[i][p]);
+      for (int v = 0; v < kVectors; ++v) {
+        const auto values = weights.of(codes + l * kPanelColumns + v * Vector::kLanes * kGroup, p);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; ++i) {
+          auto& sum = sums[i][v][p % kChains];
+          sum = Vector::fma(Vector::broadcast(a[i * aStride + l + p]), values, sum);
+        }
+      }
     }
   };
   int64_t l = 0;
@@ -211,8 +244,19 @@ void streamInt8Columns(int64_t k, const float* a, int64_t aStride, const int8_t*
     default:
       break;
   }
+    // Unrolled like the loops above, or the sums would live in memory.
+#pragma GCC unroll 8
   for (int i = 0; i < rows; ++i) {
-    Vector::store(c + i * cStride, Vector::add(Vector::add(sums[i][0], sums[i][1]), Vector::add(sums[i][2], sums[i][3])));
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      auto& sum = sums[i][v];
+#pragma GCC unroll 2
+      for (int chains = kChains / 2; chains > 0; chains /= 2) {
+#pragma GCC unroll 2
+        for (int j = 0; j < chains; ++j) sum[j] = Vector::add(sum[j], sum[j + chains]);
+      }
+      Vector::store(c + i * cStride + v * Vector::kLanes, sum[0]);
+    }
   }
 }
 
@@ -220,13 +264,14 @@ template <int rows>
 void streamInt8Few(int64_t wanted, int64_t k, const float* a, int64_t aStride, const int8_t* codes, float* c, int64_t cStride) {
   if constexpr (rows > 0) {
     if (wanted < rows) return streamInt8Few<rows - 1>(wanted, k, a, aStride, codes, c, cStride);
-    for (int j = 0; j < kPanelColumns; j += Vector::kLanes) streamInt8Columns<rows>(k, a, aStride, codes + j * kGroup, c + j, cStride);
+    constexpr int columns = rows <= kInt8WideRows ? kPanelColumns : Vector::kLanes;
+    for (int j = 0; j < kPanelColumns; j += columns) streamInt8Block<rows, columns>(k, a, aStride, codes + j * kGroup, c + j, cStride);
   }
 }
 
 void streamInt8(int64_t m, int64_t k, const float* a, int64_t aStride, const int8_t* codes, float* c, int64_t cStride) {
-  for (int64_t i = 0; i < m; i += kFewRows, a += kFewRows * aStride, c += kFewRows * cStride) {
-    streamInt8Few<kFewRows>(m - i, k, a, aStride, codes, c, cStride);
+  for (int64_t i = 0; i < m; i += kInt8Rows, a += kInt8Rows * aStride, c += kInt8Rows * cStride) {
+    streamInt8Few<kInt8Rows>(m - i, k, a, aStride, codes, c, cStride);
   }
 }
 

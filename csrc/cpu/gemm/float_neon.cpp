@@ -8,7 +8,7 @@ namespace {
 
 struct Vector {
   using Type = float32x4_t;
-  static constexpr int kLanes = 4;
+  static constexpr int kLanes = 4, kDotColumns = 4;
   static Type zero() { return vdupq_n_f32(0); }
   static Type broadcast(const float& value) { return vdupq_n_f32(value); }
   static Type load(const float* from) { return vld1q_f32(from); }
@@ -17,6 +17,11 @@ struct Vector {
   static Type mul(Type a, Type b) { return vmulq_f32(a, b); }
   static Type fma(Type a, Type b, Type c) { return vfmaq_f32(c, a, b); }
   static float sumLanes(Type value) { return vaddvq_f32(value); }
+  static void storeSums(float* c, const Type* sums, bool accumulate) {
+    const Type all = vpaddq_f32(vpaddq_f32(sums[0], sums[1]), vpaddq_f32(sums[2], sums[3]));
+    store(c, accumulate ? add(load(c), all) : all);
+  }
+  static void keepLoaded(Type& value) { __asm__("" : "+w"(value)); }
   static Type loadFirst(const float* from, int64_t count) {
     float values[kLanes] = {};
     for (int64_t i = 0; i < count; ++i) values[i] = from[i];
@@ -37,8 +42,10 @@ struct Vector {
 
 // 6 x 4 sums, 4 vectors of b and 1 of a: 29 of the 32 registers.
 constexpr int kTileRows = 6, kTileVectors = 4;
+constexpr int kDotRows = 2;
 constexpr int kFewRows = 2;
 constexpr int kWideVectors[kFewRows] = {8, 8};
+constexpr int kInt8Rows = 4, kInt8WideRows = 1;
 constexpr int kSkinny = 8;  // as for AVX2; never measured on a real machine
 
 void widenInt8(int64_t k, const int8_t* codes, float* out, int64_t outStride) {
@@ -63,7 +70,7 @@ const FloatKernel kFloatNeon = {
     .rows = kTileRows,
     .columns = kTileColumns,
     .skinny = kSkinny,
-    .dotsAll = false,
+    .dotRows = kSkinny,
     .tile = runTile,
     .dot = dot,
     .stream = stream,

@@ -159,7 +159,7 @@ Path pathOf(const FloatProduct& product) {
   if (product.packedWeight) return product.m <= skinny ? Path::streamInt8 : Path::none;
   // Beyond one block of rows and one of K packing wins again.
   const bool few = product.m <= kDotRows || product.k <= 3 * kDotBlock / 2;
-  const bool plain = few && product.kernel.dotsAll && isPlain(rowsOf(a)) && isPlain(columnsOf(b));
+  const bool plain = few && product.m <= product.kernel.dotRows && isPlain(rowsOf(a)) && isPlain(columnsOf(b));
   if (b.rowStride == 1 && (product.m <= skinny || plain)) return Path::dotSmallA;
   if (product.m <= kStreamRows && b.columnStride == 1 && b.dtype == DType::float32) return Path::stream;
   if (product.n <= skinny && a.columnStride == 1) return Path::dotSmallB;

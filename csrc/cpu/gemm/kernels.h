@@ -26,8 +26,8 @@ struct FloatKernel {
 
   // The largest m or n for which dot and streamInt8 are faster than packing and tiles; at most kMaxSkinny.
   int skinny;
-  // Whether dot is faster for larger m too where the rows of both operands lie in float32 along K.
-  bool dotsAll;
+  // The largest m for which it is where the rows of both operands lie in float32 along K.
+  int64_t dotRows;
 
   // 1 <= rows <= this->rows.
   void (*tile)(int rows, const FloatTile& tile);
