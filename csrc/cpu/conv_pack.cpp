@@ -49,6 +49,32 @@ void layOutChannel(const DirectConv& conv, const int8_t* codes, uint32_t* out) {
   }
 }
 
+// An element of four codes as two of two: the first and the second pair of channels, each code widened to 16 bits.
+void splitElements(const uint32_t* elements, int64_t count, uint32_t* first, uint32_t* second) {
+  const auto pair = [](uint32_t low, uint32_t high) {  // each code in the highest byte
+    return static_cast<uint32_t>(static_cast<int32_t>(low) >> 24 & 0xffff) | static_cast<uint32_t>(static_cast<int32_t>(high) >> 24 << 16);
+  };
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < count; ++i) first[i] = pair(elements[i] << 24, elements[i] << 16);
+  if (!second) return;
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < count; ++i) second[i] = pair(elements[i] << 8, elements[i]);
+}
+
+// Packed panels in elements of two codes.
+void splitPanels(const DirectConv& conv, const int8_t* panels, uint32_t* out) {
+  const int64_t channels = conv.shape.groups * conv.shape.outChannels, inChannels = conv.shape.inChannels, taps = conv.shape.taps();
+  const int64_t blocks = conv.blocks(), blockElements = taps * kConvPanel;
+  forEachPanels(channels, channels * conv.shape.patch(), [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const auto* from = reinterpret_cast<const uint32_t*>(panels + panel * panelBytes(inChannels, taps));
+      uint32_t* to = out + panel * blocks * blockElements;
+      for (int64_t block = 0; block < blocks; block += 2, from += blockElements, to += 2 * blockElements)
+        splitElements(from, blockElements, to, block + 1 < blocks ? to + blockElements : nullptr);
+    }
+  });
+}
+
 int32_t startOf(const int8_t* codes, int64_t count) {
   int32_t sum = 0;
   for (int64_t i = 0; i < count; ++i) sum += codes[i];
@@ -124,18 +150,23 @@ ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight) {
   const ConvShape& shape = conv.shape;
   const int64_t channels = shape.groups * shape.outChannels, taps = shape.taps(), patch = shape.patch(), elements = conv.elements();
   const int64_t rounded = roundUp(channels, kConvPanel);
-  const bool packed = weight.layout == Layout::packed, packs = conv.kernel.perElement == kBytes && !conv.byTaps();
+  const bool packed = weight.layout == Layout::packed;
+  const bool packs = conv.kernel.perElement == kBytes && !conv.byTaps(), splits = conv.kernel.perElement == kBytes / 2 && !conv.byTaps();
   BufferPlan plan;
   const int64_t atStart = plan.add(rounded * sizeof(int32_t)), atWeights = plan.add(rounded * elements * sizeof(uint32_t));
-  const int64_t atCodes = plan.add(packed && !packs ? channels * patch : 0);
+  const int64_t atCodes = plan.add(packed && !packs && !splits ? channels * patch : 0);
   thread_local ThreadBuffer memory;
   char* base = static_cast<char*>(memory.get(plan.bytes));
   if (!base) return {};
   auto* start = reinterpret_cast<int32_t*>(base + atStart);
-  if (packed && packs) {
+  auto* weights = reinterpret_cast<uint32_t*>(base + atWeights);
+  const int8_t* panels = static_cast<const int8_t*>(weight.data) + headerBytes(channels);
+  if (packed && (packs || splits)) {
     const auto* sums = static_cast<const int32_t*>(weight.data);
     for (int64_t o = 0; o < rounded; ++o) start[o] = -128 * sums[o];
-    return {reinterpret_cast<const uint32_t*>(static_cast<const char*>(weight.data) + headerBytes(channels)), start};
+    if (packs) return {reinterpret_cast<const uint32_t*>(panels), start};
+    splitPanels(conv, panels, weights);
+    return {weights, start};
   }
   const auto* codes = static_cast<const int8_t*>(weight.data);
   if (packed) {
@@ -143,7 +174,6 @@ ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight) {
     unpackConv(channels, shape.inChannels, taps, weight.data, unpacked);
     codes = unpacked;
   }
-  auto* weights = reinterpret_cast<uint32_t*>(base + atWeights);
   forEachPanels(channels, channels * patch, [&](int64_t begin, int64_t end) {
     for (int64_t o = begin * kConvPanel; o < end * kConvPanel; ++o) {
       uint32_t* out = weights + o / kConvPanel * elements * kConvPanel + o % kConvPanel;

@@ -146,7 +146,7 @@ struct ConvRows {
     } else {
       forEachVector<kLanes>(count, rows, n, out, [&](const int8_t* const* from, uint32_t* to) {
         Int element{};
-        for (int j = 0; j < count; ++j) element |= placed(__builtin_convertvector(load<Codes>(from[j]), Int), j);
+        for (int j = 0; j < count; ++j) element |= placed(Traits::widen(load<Codes>(from[j])), j);
         store(to, element);
       });
     }

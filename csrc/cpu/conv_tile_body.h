@@ -54,7 +54,7 @@ struct ConvLoops {
         if (full) __builtin_memcpy(finish.out + place, &value, sizeof value);
         else forEachPixel(at, [&](int lane, int offset) { finish.out[place + offset] = value[lane]; });
       } else {
-        const Codes codes = __builtin_convertvector(encoder(value), Codes);
+        const Codes codes = Traits::narrow(encoder(value));
         if (full) __builtin_memcpy(finish.codes + place, &codes, sizeof codes);
         else forEachPixel(at, [&](int lane, int offset) { finish.codes[place + offset] = codes[lane]; });
       }
@@ -82,7 +82,7 @@ struct ConvLoops {
         Float value = (toFloat(sums[i][v]) * scale + bias) * normScale + normShift;
         if constexpr (adds) value = value + load<Float>(addend + places[v]);
         value = Traits::max(lowest, value);
-        if constexpr (toCodes) store(codes + places[v], __builtin_convertvector(encoder(value), Codes));
+        if constexpr (toCodes) store(codes + places[v], Traits::narrow(encoder(value)));
         else store(out + places[v], value);
       }
     }

@@ -14,6 +14,9 @@ struct CommonTraits {
   static constexpr bool kFuses = false;
   using Float = Vectors<kLanes>::Float;
   using Int = Vectors<kLanes>::Int;
+  using Codes = Vectors<kLanes>::Codes;
+  static Codes narrow(Int x) { return __builtin_convertvector(x, Codes); }
+  static Int widen(Codes x) { return __builtin_convertvector(x, Int); }
   static Float max(Float a, Float b) { return a > b ? a : b; }
 };
 

@@ -13,6 +13,9 @@ struct CommonTraits {
   static constexpr bool kFuses = true;
   using Float = Vectors<kLanes>::Float;
   using Int = Vectors<kLanes>::Int;
+  using Codes = Vectors<kLanes>::Codes;
+  static Codes narrow(Int x) { return __builtin_convertvector(x, Codes); }
+  static Int widen(Codes x) { return __builtin_convertvector(x, Int); }
   // The second operand where one is NaN.
   static Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
   static Float min(Float a, Float b) { return _mm512_min_ps(a, b); }

@@ -86,9 +86,10 @@ struct Operands {
   int64_t cStride;
 };
 
-// The columns of b stay in the first-level cache while the rows of a pass.
+// The columns of b stay in the first-level cache while the rows of a pass. With `fetches`, which the first rows have, those that follow
+// them are fetched meanwhile: too many short runs for the hardware to foresee.
 template <int rows, int columns>
-void dotBlock(const Operands& at, bool accumulate) {
+void dotBlock(const Operands& at, bool fetches, bool accumulate) {
   typename Vector::Type sums[rows][columns];
   for (auto& row : sums) {
     for (auto& sum : row) sum = Vector::zero();
@@ -106,6 +107,15 @@ void dotBlock(const Operands& at, bool accumulate) {
     }
   };
   int64_t l = 0;
+  if (fetches) {
+    constexpr int64_t kLine = 16;
+    for (; l + kLine <= at.k; l += kLine) {
+#pragma GCC unroll 8
+      for (int j = 0; j < columns; ++j) __builtin_prefetch(at.b + (columns + j) * at.bStride + l);
+#pragma GCC unroll 4
+      for (int v = 0; v < kLine; v += Vector::kLanes) step(l + v, Vector::load);
+    }
+  }
   for (; l + Vector::kLanes <= at.k; l += Vector::kLanes) step(l, Vector::load);
   if (const int64_t rest = at.k - l; rest > 0) step(l, [rest](const float* from) { return Vector::loadFirst(from, rest); });
 #pragma GCC unroll 8
@@ -126,17 +136,17 @@ void dotBlock(const Operands& at, bool accumulate) {
 }
 
 template <int rows, int columns>
-void dotBlockOf(int64_t wanted, const Operands& at, bool accumulate) {
+void dotBlockOf(int64_t wanted, const Operands& at, bool fetches, bool accumulate) {
   if constexpr (rows > 0) {
-    if (wanted >= rows) dotBlock<rows, columns>(at, accumulate);
-    else dotBlockOf<rows - 1, columns>(wanted, at, accumulate);
+    if (wanted >= rows) dotBlock<rows, columns>(at, fetches, accumulate);
+    else dotBlockOf<rows - 1, columns>(wanted, at, fetches, accumulate);
   }
 }
 
 template <int columns>
 void dotRows(int64_t m, Operands at, bool accumulate) {
   for (int64_t i = 0; i < m; i += kDotRows, at.a += kDotRows * at.aStride, at.c += kDotRows * at.cStride)
-    dotBlockOf<kDotRows, columns>(m - i, at, accumulate);
+    dotBlockOf<kDotRows, columns>(m - i, at, i == 0, accumulate);
 }
 
 void dot(int64_t m, int64_t n, int64_t k, const float* a, int64_t aStride, const float* b, int64_t bStride, float* c, int64_t cStride,
@@ -204,8 +214,8 @@ void stream(int64_t m, int64_t n, int64_t k, const float* a, int64_t aStride, co
 template <int rows, int columns>
 void streamInt8Block(int64_t k, const float* a, int64_t aStride, const int8_t* codes, float* c, int64_t cStride) {
   constexpr int kVectors = columns / Vector::kLanes;
-  // Several sums for each result, as many as make eight: they do not wait for each other.
-  constexpr int kChains = rows * kVectors >= 8 ? 1 : rows * kVectors >= 4 ? 2 : 4;
+  // Several sums for each result, eight in all at most: they do not wait for each other.
+  constexpr int kChains = rows * kVectors <= 2 ? 4 : rows * kVectors <= 4 ? 2 : 1;
   const typename Vector::Weights weights{};
   typename Vector::Type sums[rows][kVectors][kChains];
   for (auto& row : sums) {

@@ -11,6 +11,8 @@ namespace {
 // 6 x 2 sums of 4 columns, 2 vectors of weights, 1 of a and 1 product: all 16 registers.
 constexpr int kRows = 6;
 constexpr int kColumns = 8;  // of a step: half a panel
+// Bytes of the panel, and of the next one, that are fetched before they are wanted.
+constexpr int64_t kAhead = 1024;
 
 template <int rows>
 void tileOf(const Int8Tile& tile, int column) {
@@ -21,6 +23,7 @@ void tileOf(const Int8Tile& tile, int column) {
   }
   const int8_t* b = tile.panels + kPanelHeaderBytes + column * kGroup;
   for (int64_t group = 0; group < tile.groups; ++group, b += kGroupBytes) {
+    __builtin_prefetch(b + kAhead);
     const __m128i* codes = reinterpret_cast<const __m128i*>(b);
     const __m256i b0 = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes)), b1 = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes + 1));
 #pragma GCC unroll 8

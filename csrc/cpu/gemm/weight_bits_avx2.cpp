@@ -1,5 +1,6 @@
 #include <immintrin.h>
 
+#include "pack_int8.h"
 #include "weight_bits_loops.h"
 
 namespace quanto::cpu {
@@ -28,6 +29,7 @@ struct Traits {
     const __m256 factor = _mm256_set1_ps(a);
     return {_mm256_fmadd_ps(factor, b.low, c.low), _mm256_fmadd_ps(factor, b.high, c.high)};
   }
+  static Vector multiply(const Vector& a, const Vector& b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
   // Product and difference are rounded each, as when dequantizing.
   static Vector affine(const Vector& scale, const Vector& code, const Vector& shift) {
     return {_mm256_sub_ps(_mm256_mul_ps(scale.low, code.low), shift.low), _mm256_sub_ps(_mm256_mul_ps(scale.high, code.high), shift.high)};
@@ -92,38 +94,99 @@ struct Codes<BitsCode::int2> : Integers<BitsCode::int2> {
   using Integers::Integers;
 };
 
-// Codes of at most 15 times int8 fit in 16 bits two by two, so vpmaddubsw is exact.
-struct IntegerTraits : Traits {
-  struct Sums {
-    __m256i low, high;
-  };
-  static Vector multiply(const Vector& a, const Vector& b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
-  static Sums begin(int32_t value) { return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
-  static Sums dot(const Sums& sums, const Sums& codes, const int8_t* four) {
-    int32_t values;
-    __builtin_memcpy(&values, four, 4);
-    const __m256i factors = _mm256_set1_epi32(values), ones = _mm256_set1_epi16(1);
-    return {_mm256_add_epi32(sums.low, _mm256_madd_epi16(_mm256_maddubs_epi16(codes.low, factors), ones)),
-            _mm256_add_epi32(sums.high, _mm256_madd_epi16(_mm256_maddubs_epi16(codes.high, factors), ones))};
-  }
-  static Vector toFloat(const Sums& sums) { return {_mm256_cvtepi32_ps(sums.low), _mm256_cvtepi32_ps(sums.high)}; }
+// Products of codes with int8. A code is small, so vpmaddubsw is exact, and its 16 bits bear the sum of several.
+struct Halves {
+  __m256i low, high;
 };
 
 template <BitsCode code>
 struct Parts {
-  IntegerTraits::Sums vector;
+  static constexpr int kBits = bitsOf(code), kParts = bitsParts(code);
+  // Vectors whose products can be added up in 16 bits: each part adds two of at most code * 128.
+  static constexpr int64_t kVectors = 32767 / (((1 << kBits) - 1) * 256 * kParts);
+  static_assert(kVectors > 0);
+
+  Halves vector;
 
   explicit Parts(const uint8_t* in) {
     const __m256i signs = _mm256_set1_epi32(static_cast<int>(bitsSigns(code)));
     const auto* halves = reinterpret_cast<const __m256i*>(in);
     vector = {_mm256_xor_si256(_mm256_loadu_si256(halves), signs), _mm256_xor_si256(_mm256_loadu_si256(halves + 1), signs)};
   }
-  IntegerTraits::Sums part(int index) const {
+  Halves part(int index) const {
     const __m256i mask = _mm256_set1_epi32(static_cast<int>(bitsPartMask(code)));
-    return {_mm256_and_si256(_mm256_srli_epi32(vector.low, bitsOf(code) * index), mask),
-            _mm256_and_si256(_mm256_srli_epi32(vector.high, bitsOf(code) * index), mask)};
+    return {_mm256_and_si256(_mm256_srli_epi32(vector.low, kBits * index), mask),
+            _mm256_and_si256(_mm256_srli_epi32(vector.high, kBits * index), mask)};
   }
 };
+
+// Rows [first, first + rows) of the product.
+template <BitsCode code, int rows>
+void multiplyRows(const BitsIntegerRows& product, int first, int allRows) {
+  using Codes = Parts<code>;
+  const int64_t vectors = (product.groupSize + bitsValues(code) - 1) / bitsValues(code);
+  const __m256i ones = _mm256_set1_epi16(1);
+  Pair totals[rows];
+  for (auto& total : totals) total = Traits::zero();
+  const uint8_t* codes = product.codes;
+  const int8_t* a = product.a + first * kGroup;
+  for (int64_t group = 0; group < product.groups; ++group) {
+    Halves sums[rows];
+    for (int i = 0; i < rows; ++i) sums[i].low = sums[i].high = _mm256_set1_epi32(product.centring[group * allRows + first + i]);
+    for (int64_t left = vectors; left > 0; left -= Codes::kVectors) {
+      Halves words[rows];
+      for (auto& word : words) word.low = word.high = _mm256_setzero_si256();
+      const int64_t count = left < Codes::kVectors ? left : Codes::kVectors;
+      for (int64_t v = 0; v < count; ++v, codes += kBitsVector) {
+        const Codes vector(codes);
+#pragma GCC unroll 4
+        for (int part = 0; part < Codes::kParts; ++part, a += allRows * kGroup) {
+          const Halves values = vector.part(part);
+#pragma GCC unroll 4
+          for (int i = 0; i < rows; ++i) {
+            int32_t four;
+            __builtin_memcpy(&four, a + i * kGroup, sizeof four);
+            const __m256i factors = _mm256_set1_epi32(four);
+            words[i].low = _mm256_add_epi16(words[i].low, _mm256_maddubs_epi16(values.low, factors));
+            words[i].high = _mm256_add_epi16(words[i].high, _mm256_maddubs_epi16(values.high, factors));
+          }
+        }
+      }
+#pragma GCC unroll 4
+      for (int i = 0; i < rows; ++i) {
+        sums[i].low = _mm256_add_epi32(sums[i].low, _mm256_madd_epi16(words[i].low, ones));
+        sums[i].high = _mm256_add_epi32(sums[i].high, _mm256_madd_epi16(words[i].high, ones));
+      }
+    }
+    const Pair scale = Traits::load(product.scale + group * kBitsColumns);
+    const Pair offset = Traits::affine(scale, Traits::all(bitsCenter(code)), Traits::load(product.shift + group * kBitsColumns));
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; ++i) {
+      const Pair sum{_mm256_cvtepi32_ps(sums[i].low), _mm256_cvtepi32_ps(sums[i].high)};
+      totals[i] = Traits::add(totals[i], Traits::multiply(scale, sum));
+      totals[i] = Traits::add(totals[i], Traits::multiply(offset, Traits::all(product.aSums[group * allRows + first + i])));
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < rows; ++i) {
+    Pair total = Traits::multiply(totals[i], Traits::all(product.rowScale[first + i]));
+    if (product.bias) total = Traits::add(total, Traits::load(product.bias));
+    Traits::store(product.c + (first + i) * product.cStride, total);
+  }
+}
+
+// Rows whose sums in 16 bits fit in the registers beside the codes.
+constexpr int kIntegerRows = 4;
+
+template <BitsCode code>
+void multiplyCode(int rows, const BitsIntegerRows& product) {
+  constexpr void (*kMultiply[])(const BitsIntegerRows&, int, int) = {multiplyRows<code, 1>, multiplyRows<code, 2>, multiplyRows<code, 3>,
+                                                                     multiplyRows<code, kIntegerRows>};
+  for (int first = 0; first < rows; first += kIntegerRows) {
+    const int left = rows - first;
+    kMultiply[(left < kIntegerRows ? left : kIntegerRows) - 1](product, first, rows);
+  }
+}
 
 constexpr int kRows = 4;
 void stream(int rows, const BitsRows& product) { streamAny<Codes, Traits, kRows>(rows, product); }
@@ -131,7 +194,9 @@ void unpack(const BitsBlock& block) { unpackAny<Codes, Traits>(block); }
 
 }  // namespace
 
-void multiplyBitsAvx2(int rows, const BitsIntegerRows& product) { multiplyAny<Parts, IntegerTraits, kMaxBitsRows>(rows, product); }
+void multiplyBitsAvx2(int rows, const BitsIntegerRows& product) {
+  (product.code == BitsCode::int2 ? multiplyCode<BitsCode::int2> : multiplyCode<BitsCode::int4>)(rows, product);
+}
 
 const BitsKernel kBitsAvx2 = {
     .name = "avx2",
