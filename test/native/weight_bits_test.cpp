@@ -24,7 +24,8 @@ struct TestWeight {
   std::vector<uint8_t> codes, file, packed;
   std::vector<float> scale, shift;
 
-  TestWeight(const Format& of, int64_t rows, int64_t columns, int64_t size)
+  // With `extreme` a row has either all largest codes or all smallest ones.
+  TestWeight(const Format& of, int64_t rows, int64_t columns, int64_t size, bool extreme = false)
       : format(of), n(rows), k(columns), groupSize(size), groups(columns == 0 ? 0 : columns / size) {
     codes.resize(n * k);
     for (auto& code : codes) {
@@ -33,6 +34,7 @@ struct TestWeight {
       while (format.bits == 8 && !(std::fabs(valueOf(format, code)) < 1e30));
       if (format.bits < 8) code &= (1 << format.bits) - 1;
     }
+    for (int64_t i = 0; extreme && i < n * k; ++i) codes[i] = i / k % 2 == 0 ? static_cast<uint8_t>((1 << format.bits) - 1) : 0;
     scale.resize(n * groups);
     shift.resize(n * groups);
     for (auto& value : scale) value = 0.5f + std::fabs(random_.symmetric());
@@ -109,8 +111,8 @@ void testProduct(const Format& format, int64_t m, int64_t n, int64_t k, int64_t 
 }
 
 // The left operand of an integer product: codes, or real values that become codes.
-enum class From { codes, apart, given, dynamic };
-constexpr From kFrom[] = {From::codes, From::apart, From::given, From::dynamic};
+enum class From { codes, apart, given, dynamic, extremes };
+constexpr From kFrom[] = {From::codes, From::apart, From::given, From::dynamic, From::extremes};
 
 // Rows of it, the codes that are expected of them, and their scales, `step` apart.
 struct TestRows {
@@ -126,6 +128,8 @@ struct TestRows {
     values.resize(m * stride + 1);
     scale.resize(m + 1);
     for (auto& code : codes) code = random_.code();
+    for (int64_t i = 0; kind == From::extremes && i < m; ++i)
+      std::fill_n(codes.begin() + i * stride, stride, i % 2 == 0 ? int8_t{-128} : int8_t{127});
     for (auto& value : values) value = random_.symmetric();
     // Quotients past the largest codes too.
     for (auto& value : scale) value = kind == From::given ? 0.006f : 0.1f + std::fabs(random_.symmetric());
@@ -147,14 +151,14 @@ struct TestRows {
   int32_t at(int64_t i, int64_t l) const { return codes[i * stride + l * apart]; }
   Int8Source source() const {
     const Scales scales{from == From::dynamic ? nullptr : scale.data(), DType::float32, step};
-    if (from == From::codes || from == From::apart) return {codes.data(), DType::int8, stride, apart, scales};
+    if (from != From::given && from != From::dynamic) return {codes.data(), DType::int8, stride, apart, scales};
     return {values.data(), DType::float32, stride, apart, scales};
   }
 };
 
 // Integer sums of each group, then float steps in a fixed order, so the result is the same to the bit everywhere.
 void testIntegers(const Format& format, From from, int64_t m, int64_t n, int64_t k, int64_t groupSize, bool withBias) {
-  const TestWeight weight(format, n, k, groupSize);
+  const TestWeight weight(format, n, k, groupSize, from == From::extremes);
   const TestRows rows(from, m, k);
   std::vector<float> bias(withBias ? n : 0), out(m * n + 8, -77.0f);
   for (auto& value : bias) value = random_.symmetric();
