@@ -10,6 +10,9 @@ const FLOAT = 4;
 /** An op, the shape it is run on, and the bytes that it must read and write for each element. */
 const rows = [
   ['copy', wide, 2 * FLOAT],
+  ['copy to one place', wide, 2 * FLOAT],
+  ['copy', [256, 256], 2 * FLOAT],
+  ['copy to one place', [256, 256], 2 * FLOAT],
   ['neg', wide, 2 * FLOAT],
   ['relu', wide, 2 * FLOAT],
   ['exp', wide, 2 * FLOAT],

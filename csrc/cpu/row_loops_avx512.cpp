@@ -32,7 +32,7 @@ float absmax512(const float* x, int64_t n) {
   return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(maxima[0], maxima[1]), _mm512_max_ps(maxima[2], maxima[3])));
 }
 
-// As quotientBy, with x clamped to what any code can need instead of a choice afterwards: a NaN passes as the second operand.
+// As encodeBy, with wider bounds: a NaN passes as the second operand.
 struct Quotients {
   __m512 scale, reciprocal, low, high;
 
