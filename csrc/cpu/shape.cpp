@@ -53,18 +53,22 @@ void copyTiles(const Loop<2>& loop, int across, const View& src, const View& out
   for (int dim = 0; dim < inner; ++dim) {
     if (dim != across) appendDim(tiles, loop.shape[dim], {loop.strides[0][dim], loop.strides[1][dim]});
   }
-  appendDim(tiles, columnTiles, {outColumn * kTile, srcColumn * kTile});
+  // Past the caches only whole lines are fast, and the source is read in long runs; else the target is written in them.
+  const auto isWhole = [](uint64_t bytes) { return bytes % 64 == 0; };
+  const bool past = isWhole(outRow * sizeof(T)) && bypassesCaches(loop.count * static_cast<int64_t>(sizeof(T)));
+  if (past) appendDim(tiles, columnTiles, {outColumn * kTile, srcColumn * kTile});
   appendDim(tiles, rowTiles, {outRow * kTile, kTile});
+  if (!past) appendDim(tiles, columnTiles, {outColumn * kTile, srcColumn * kTile});
   finishLoop(tiles);
-  const bool past = outRow * sizeof(T) % 16 == 0 && bypassesCaches(loop.count * static_cast<int64_t>(sizeof(T)));
   const auto copyTile = [&](int64_t index, const int64_t(&offsets)[2], int64_t) {
     T* target = static_cast<T*>(out.data) + offsets[0];
     const T* source = static_cast<const T*>(src.data) + offsets[1];
-    const int64_t m = std::min(kTile, rows - index % rowTiles * kTile);
-    const int64_t n = std::min(kTile, columns - index / rowTiles % columnTiles * kTile);
+    const int64_t rowTile = past ? index % rowTiles : index / columnTiles % rowTiles;
+    const int64_t columnTile = past ? index / rowTiles % columnTiles : index % columnTiles;
+    const int64_t m = std::min(kTile, rows - rowTile * kTile), n = std::min(kTile, columns - columnTile * kTile);
     if (m == kTile && n == kTile && outColumn == 1) {
-      (past && reinterpret_cast<uintptr_t>(target) % 16 == 0 ? transposeTile<true, T> : transposeTile<false, T>)(source, srcColumn, target,
-                                                                                                                 outRow);
+      const auto turn = past && isWhole(reinterpret_cast<uintptr_t>(target)) ? transposeTile<true, T> : transposeTile<false, T>;
+      turn(source, srcColumn, target, outRow);
       return;
     }
     for (int64_t i = 0; i < m; ++i) {

@@ -111,7 +111,7 @@ void dotBlock(const Operands& at, bool fetches, bool accumulate) {
     constexpr int64_t kLine = 16;
     for (; l + kLine <= at.k; l += kLine) {
 #pragma GCC unroll 8
-      for (int j = 0; j < columns; ++j) __builtin_prefetch(at.b + (columns + j) * at.bStride + l);
+      for (int j = 0; j < columns; ++j) __builtin_prefetch(at.b + (columns + j) * at.bStride + l, 0, 2);
 #pragma GCC unroll 4
       for (int v = 0; v < kLine; v += Vector::kLanes) step(l + v, Vector::load);
     }
