@@ -160,8 +160,8 @@ ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight) {
   if (!base) return {};
   auto* start = reinterpret_cast<int32_t*>(base + atStart);
   auto* weights = reinterpret_cast<uint32_t*>(base + atWeights);
-  const int8_t* panels = static_cast<const int8_t*>(weight.data) + headerBytes(channels);
   if (packed && (packs || splits)) {
+    const int8_t* panels = static_cast<const int8_t*>(weight.data) + headerBytes(channels);
     const auto* sums = static_cast<const int32_t*>(weight.data);
     for (int64_t o = 0; o < rounded; ++o) start[o] = -128 * sums[o];
     if (packs) return {reinterpret_cast<const uint32_t*>(panels), start};

@@ -122,7 +122,7 @@ struct Parts {
 
 // Rows [first, first + rows) of the product.
 template <BitsCode code, int rows>
-void multiplyRows(const BitsIntegerRows& product, int first, int allRows) {
+void multiplyFew(const BitsIntegerRows& product, int first, int allRows) {
   using Codes = Parts<code>;
   const int64_t vectors = (product.groupSize + bitsValues(code) - 1) / bitsValues(code);
   const __m256i ones = _mm256_set1_epi16(1);
@@ -180,8 +180,8 @@ constexpr int kIntegerRows = 4;
 
 template <BitsCode code>
 void multiplyCode(int rows, const BitsIntegerRows& product) {
-  constexpr void (*kMultiply[])(const BitsIntegerRows&, int, int) = {multiplyRows<code, 1>, multiplyRows<code, 2>, multiplyRows<code, 3>,
-                                                                     multiplyRows<code, kIntegerRows>};
+  constexpr void (*kMultiply[])(const BitsIntegerRows&, int, int) = {multiplyFew<code, 1>, multiplyFew<code, 2>, multiplyFew<code, 3>,
+                                                                     multiplyFew<code, kIntegerRows>};
   for (int first = 0; first < rows; first += kIntegerRows) {
     const int left = rows - first;
     kMultiply[(left < kIntegerRows ? left : kIntegerRows) - 1](product, first, rows);
