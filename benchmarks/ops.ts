@@ -11,8 +11,6 @@ const FLOAT = 4;
 const rows = [
   ['copy', wide, 2 * FLOAT],
   ['copy to one place', wide, 2 * FLOAT],
-  ['copy', [256, 256], 2 * FLOAT],
-  ['copy to one place', [256, 256], 2 * FLOAT],
   ['neg', wide, 2 * FLOAT],
   ['relu', wide, 2 * FLOAT],
   ['exp', wide, 2 * FLOAT],
