@@ -151,20 +151,20 @@ ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight) {
   const int64_t channels = shape.groups * shape.outChannels, taps = shape.taps(), patch = shape.patch(), elements = conv.elements();
   const int64_t rounded = roundUp(channels, kConvPanel);
   const bool packed = weight.layout == Layout::packed;
-  const bool packs = conv.kernel.perElement == kBytes && !conv.byTaps(), splits = conv.kernel.perElement == kBytes / 2 && !conv.byTaps();
   BufferPlan plan;
   const int64_t atStart = plan.add(rounded * sizeof(int32_t)), atWeights = plan.add(rounded * elements * sizeof(uint32_t));
-  const int64_t atCodes = plan.add(packed && !packs && !splits ? channels * patch : 0);
+  const int64_t atCodes = plan.add(packed && conv.byTaps() ? channels * patch : 0);
   thread_local ThreadBuffer memory;
   char* base = static_cast<char*>(memory.get(plan.bytes));
   if (!base) return {};
   auto* start = reinterpret_cast<int32_t*>(base + atStart);
   auto* weights = reinterpret_cast<uint32_t*>(base + atWeights);
-  if (packed && (packs || splits)) {
+  // Elements of neighbouring channels are those of the packed form, or halves of them.
+  if (packed && !conv.byTaps()) {
     const int8_t* panels = static_cast<const int8_t*>(weight.data) + headerBytes(channels);
     const auto* sums = static_cast<const int32_t*>(weight.data);
     for (int64_t o = 0; o < rounded; ++o) start[o] = -128 * sums[o];
-    if (packs) return {reinterpret_cast<const uint32_t*>(panels), start};
+    if (conv.kernel.perElement == kBytes) return {reinterpret_cast<const uint32_t*>(panels), start};
     splitPanels(conv, panels, weights);
     return {weights, start};
   }

@@ -1,6 +1,8 @@
 // The loops of row_loops.h, to be included once by each file that is compiled for one instruction set: no C++ library header here.
 #pragma once
 
+#include "vector_math.h"
+//
 #include "fold.h"
 #include "row_loops.h"
 #include "vectorize.h"
@@ -54,20 +56,18 @@ float largestOf(const float* x, int64_t n) {
   return maxima[0];
 }
 
-// Adding 1.5 * 2^23 rounds |q| < 2^22 to an integer, half to even, in vectorizable arithmetic.
-constexpr float kRoundingShift = 12582912.0f;
 template <class Code>
 inline constexpr float kLowestCode = static_cast<Code>(-1) < 0 ? -128.0f : 0.0f;
 template <class Code>
 inline constexpr float kHighestCode = kLowestCode<Code> + 255.0f;
 
-// The code of a quotient.
+// The code of a quotient. Adding and subtracting the shift rounds it half to even, in vectorizable arithmetic.
 template <class Code>
 inline Code encode(float q) {
   q = q == q ? q : 0.0f;
   q = q < kLowestCode<Code> ? kLowestCode<Code> : q;
   q = q > kHighestCode<Code> ? kHighestCode<Code> : q;
-  return static_cast<Code>(static_cast<int32_t>((q + kRoundingShift) - kRoundingShift));
+  return static_cast<Code>(static_cast<int32_t>((q + math::kRoundingShift) - math::kRoundingShift));
 }
 
 inline float quotient(float x, float scale) { return scale == 0.0f ? 0.0f : x / scale; }
@@ -78,18 +78,16 @@ inline float quotient(float x, float scale) { return scale == 0.0f ? 0.0f : x / 
 // 1990). Reciprocal and residuals must be normal numbers.
 constexpr float kSmallestScale = 0x1p-60f, kLargestScale = 0x1p60f;
 template <class Code>
-inline Code encodeBy(float scale, float reciprocal, float x) {
+inline Code encodeBy(float x, float scale, float reciprocal) {
   const float lowest = kLowestCode<Code> * scale, highest = kHighestCode<Code> * scale;
   // Adding 0 keeps the compiler from joining both bounds into a tree of choices, three times as many steps as a maximum and a minimum.
   x = (x < lowest ? lowest : x) + 0.0f;
   x = x > highest ? highest : x;
   const float near = x * reciprocal;
-  const float faithful = __builtin_fmaf(__builtin_fmaf(-near, scale, x), reciprocal, near);
-  const float correct = __builtin_fmaf(__builtin_fmaf(-faithful, scale, x), reciprocal, faithful), shifted = correct + kRoundingShift;
-  int32_t bits, shift;
-  __builtin_memcpy(&bits, &shifted, sizeof bits);
-  __builtin_memcpy(&shift, &kRoundingShift, sizeof shift);
-  return static_cast<Code>(correct == correct ? bits - shift : 0);
+  const float faithful = math::fma(math::fma(-near, scale, x), reciprocal, near);
+  const float correct = math::fma(math::fma(-faithful, scale, x), reciprocal, faithful);
+  const uint32_t code = math::bitsOf(correct + math::kRoundingShift) - math::bitsOf(math::kRoundingShift);
+  return static_cast<Code>(correct == correct ? code : 0);
 }
 #endif
 
@@ -101,7 +99,7 @@ void quantize(const float* x, const float* scale, int64_t scaleStep, Code* codes
     if (only >= kSmallestScale && only <= kLargestScale) {
       const float reciprocal = 1 / only;
       QUANTO_VECTORIZE
-      for (int64_t i = 0; i < n; ++i) codes[i] = encodeBy<Code>(only, reciprocal, x[i]);
+      for (int64_t i = 0; i < n; ++i) codes[i] = encodeBy<Code>(x[i], only, reciprocal);
       return;
     }
 #endif

@@ -15,7 +15,7 @@ constexpr int64_t kShortestSide = 8;
 template <class T>
 void copyRuns(const Loop<2>& loop, const View& src, const View& out) {
   const int64_t outStride = loop.innerStride(0), srcStride = loop.innerStride(1);
-  const bool past = bypassesCaches(loop.count * static_cast<int64_t>(sizeof(T)));
+  const bool past = writesPast(out, src);
   const auto copyRun = [&](int64_t, const int64_t(&offsets)[2], int64_t n) {
     T* target = static_cast<T*>(out.data) + offsets[0];
     const T* source = static_cast<const T*>(src.data) + offsets[1];
@@ -55,7 +55,7 @@ void copyTiles(const Loop<2>& loop, int across, const View& src, const View& out
   }
   // Past the caches only whole lines are fast, and the source is read in long runs; else the target is written in them.
   const auto isWhole = [](uint64_t bytes) { return bytes % 64 == 0; };
-  const bool past = isWhole(outRow * sizeof(T)) && bypassesCaches(loop.count * static_cast<int64_t>(sizeof(T)));
+  const bool past = isWhole(outRow * sizeof(T)) && writesPast(out, src);
   if (past) appendDim(tiles, columnTiles, {outColumn * kTile, srcColumn * kTile});
   appendDim(tiles, rowTiles, {outRow * kTile, kTile});
   if (!past) appendDim(tiles, columnTiles, {outColumn * kTile, srcColumn * kTile});

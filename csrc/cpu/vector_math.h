@@ -75,7 +75,7 @@ inline float exp(float x) {
   const Reduced of = reduced(x < -104.0f ? -104.0f : x);
   const uint32_t shift = static_cast<uint32_t>(static_cast<int32_t>(bitsOf(x)) >> 31) & (65u << 23);
   const float value = expNear0(of.rest) * floatOf(of.exponent + (126u << 23) + shift) * floatOf((128u << 23) - shift);
-  // A bound for x, like the one below, would cost four times as much: compilers join the two into a tree of choices.
+  // An upper bound for x would cost four times as much: compilers join it and the lower one into a tree of choices.
   return x > 89.0f ? __builtin_inff() : value;
 }
 

@@ -180,6 +180,7 @@ describe('loadQuantized', () => {
     expect(memory().bytes - before).toBeLessThan(1.1 * 256 * 256);
   });
 
+  // A sanitizer keeps freed memory for a while.
   (sanitized ? it.skip : it)('never needs much more memory than the size of the file', async () => {
     const sizes = [folder(), '96', '1024'];
     expect((await runChild(program, ['write', ...sizes])).status).toBe(0);
