@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "check.h"
+#include "cpu/gemm/kernels.h"
 #include "cpu/pool.h"
 #include "every_isa.h"
 
@@ -230,15 +231,21 @@ void weightOnlyCase(int64_t m, int64_t n, int64_t k, DType dtype, DType dtypeOut
   for (int64_t j = 0; j < n; ++j) {
     for (int64_t l = 0; l < k; ++l) reinterpret_cast<float*>(b.bytes.data())[l * n + j] = weight.at(j, l);
   }
-  TestOutput out(m, n, dtypeOut, Order::rows), again = out;
-  setThreadCount(1);
-  CHECK(gemmWeightOnly(m, n, k, a.matrix, weight.view(packed), {scale.matrix.data, dtype, 1}, out.view(&bias)) == Status::ok,
-        "gemmWeightOnly failed");
-  checkAgainstFloat64("gemmWeightOnly", a, b, &scale, &bias, out, k);
-  setThreadCount(2);
-  CHECK(gemmWeightOnly(m, n, k, a.matrix, weight.view(packed), {scale.matrix.data, dtype, 1}, again.view(&bias)) == Status::ok,
-        "gemmWeightOnly failed");
-  CHECK(out.bytes == again.bytes, "gemmWeightOnly m=%ld n=%ld k=%ld depends on the thread count", long(m), long(n), long(k));
+  // Which path is taken depends on sizes: each kernel takes all of them by digits and by widened weights.
+  Int8Kernel digits = int8Kernel(), widened = int8Kernel();
+  digits.digitRows = INT64_MAX;
+  widened.digits = nullptr;
+  for (const Int8Kernel* kernel : {&digits, &widened}) {
+    TestOutput out(m, n, dtypeOut, Order::rows), again = out;
+    setThreadCount(1);
+    CHECK(gemmWeightOnly(m, n, k, a.matrix, weight.view(packed), {scale.matrix.data, dtype, 1}, out.view(&bias), *kernel) == Status::ok,
+          "gemmWeightOnly failed");
+    checkAgainstFloat64("gemmWeightOnly", a, b, &scale, &bias, out, k);
+    setThreadCount(2);
+    CHECK(gemmWeightOnly(m, n, k, a.matrix, weight.view(packed), {scale.matrix.data, dtype, 1}, again.view(&bias), *kernel) == Status::ok,
+          "gemmWeightOnly failed");
+    CHECK(out.bytes == again.bytes, "gemmWeightOnly m=%ld n=%ld k=%ld depends on the thread count", long(m), long(n), long(k));
+  }
 }
 
 DType anyReal() { return kReals[random_.bits() % 4]; }
@@ -276,6 +283,7 @@ void edges() {
   floatCase(20, 2100, 5, DType::float32, DType::float32, DType::float32, Order::columns, Order::rows, Order::rows, true);
   floatCase(530, 550, 260, DType::float16, DType::bfloat16, DType::float16, Order::rows, Order::rows, Order::rows, true);
   weightOnlyCase(40, 2100, 260, DType::float32, DType::float32, Order::rows, true);
+  weightOnlyCase(610, 20, 4100, DType::float32, DType::float32, Order::rows, true);
   int8Case(700, 40, 800, Order::rows, Order::rows, true, false);
   int8Case(3, 1100, 4100, Order::rows, Order::rows, false, false);
   int8Case(2, 17, 131071, Order::rows, Order::rows, true, true);

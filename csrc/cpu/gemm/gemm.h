@@ -83,7 +83,7 @@ Status gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const Int8Source& a, cons
 
 // float a [M, K], int8 weight [N, K]: out = (a . weight^T) * weightScale[n] + bias[n]. The float weight is never written to memory.
 Status gemmWeightOnly(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
-                      const FloatOutput& out);
+                      const FloatOutput& out, const Int8Kernel& kernel = int8Kernel());
 
 // A weight [N, K] of 2 or 4 bits (dtype uint8) or of float8, in groups along K; packed as weight_bits.h describes.
 struct BitsWeight {

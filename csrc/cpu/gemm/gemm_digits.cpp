@@ -53,7 +53,9 @@ struct DigitFinish {
 
 }  // namespace
 
-bool takesDigits(const Int8Kernel& kernel, int64_t k) { return kernel.digits && k <= kLongest; }
+bool takesDigits(const Int8Kernel& kernel, int64_t m, int64_t n, int64_t k) {
+  return kernel.digits && k <= kLongest && (m <= kernel.digitRows || k * n >= (k + n) * kernel.digitSize);
+}
 
 Status gemmByDigits(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
                     const FloatOutput& out, const Int8Kernel& kernel, bool* finite) {

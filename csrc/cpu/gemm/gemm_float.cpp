@@ -70,8 +70,8 @@ Status gemmFloat(int64_t m, int64_t n, int64_t k, const Matrix& a, const TileSou
 }
 
 Status gemmWeightOnly(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
-                      const FloatOutput& out) {
-  if (const Int8Kernel& kernel = int8Kernel(); takesDigits(kernel, k)) {
+                      const FloatOutput& out, const Int8Kernel& kernel) {
+  if (takesDigits(kernel, m, n, k)) {
     bool finite;
     const Status status = gemmByDigits(m, n, k, a, weight, weightScale, out, kernel, &finite);
     if (finite || status != Status::ok) return status;

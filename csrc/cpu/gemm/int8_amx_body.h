@@ -110,7 +110,9 @@ constexpr Int8Kernel makeAmxKernel(const char* name, void (*scale)(const ScaledT
       .tile = runTile,
       .end = endTiles,
       .scale = scale,
-      .digits = &kDigitLoops,
+      .digits = &kDigitLoops<0>,
+      .digitRows = INT64_MAX,
+      .digitSize = 0,
   };
 }
 

@@ -63,6 +63,8 @@ const Int8Kernel kInt8Avx2 = {
     .end = nullptr,
     .scale = scaleTile,
     .digits = nullptr,
+    .digitRows = 0,
+    .digitSize = 0,
 };
 
 }  // namespace quanto::cpu

@@ -1,6 +1,7 @@
 // AVX-VNNI: the 256-bit vpdpbusd, used as in int8_vnni.cpp.
 #include <immintrin.h>
 
+#include "int8_digits.h"
 #include "int8_steps.h"
 #include "kernels.h"
 #include "pack_int8.h"
@@ -11,6 +12,7 @@ namespace {
 constexpr int kLanes = 8;
 // 6 x 2 sums, 2 vectors of weights and 1 of a: 15 of the 16 registers.
 constexpr int kRows = 6, kHalves = kPanelColumns / kLanes;
+constexpr int64_t kDigitRows = 16, kDigitSize = 1024;  // measured
 
 const __m256i* vectorAt(const int8_t* codes) { return reinterpret_cast<const __m256i*>(codes); }
 
@@ -59,7 +61,9 @@ const Int8Kernel kInt8Avxvnni = {
     .tile = runTile,
     .end = nullptr,
     .scale = scaleTile,
-    .digits = nullptr,
+    .digits = &kDigitLoops<128>,
+    .digitRows = kDigitRows,
+    .digitSize = kDigitSize,
 };
 
 }  // namespace quanto::cpu

@@ -28,14 +28,18 @@ static inline float powerOfTwo(int exponent) {
   return power;
 }
 
+// Each digit + shift, which is 0 or 128.
+template <int shift>
 static void splitDigits(int64_t count, const float* in, int exponent, int8_t* out, int64_t outStride) {
-  // Adding half a digit at the three lower places carries into the place above; what is left there is a signed digit once it is flipped.
-  constexpr int32_t kHalves = 0x00808080;
+  // Adding half a digit at the three lower places carries into the place above; what is left there is a digit + 128, and a signed digit
+  // once it is flipped.
+  constexpr uint32_t kHalves = 0x00808080, kAdded = shift == 0 ? kHalves : 0x80808080, kFlipped = shift == 0 ? kHalves : 0;
   const float first = powerOfTwo(exponent / 2), second = powerOfTwo(exponent - exponent / 2);
   int8_t *out1 = out + outStride, *out2 = out1 + outStride, *out3 = out2 + outStride;
   QUANTO_VECTORIZE
   for (int64_t i = 0; i < count; ++i) {
-    const int32_t digits = (static_cast<int32_t>(__builtin_nearbyintf(in[i] * first * second)) + kHalves) ^ kHalves;
+    const auto whole = static_cast<uint32_t>(static_cast<int32_t>(__builtin_nearbyintf(in[i] * first * second)));
+    const uint32_t digits = (whole + kAdded) ^ kFlipped;
     out[i] = static_cast<int8_t>(digits >> 24);
     out1[i] = static_cast<int8_t>(digits >> 16);
     out2[i] = static_cast<int8_t>(digits >> 8);
@@ -64,6 +68,7 @@ static void scaleDigits(const ScaledTile& tile) {
   }
 }
 
-static constexpr DigitLoops kDigitLoops = {largestMagnitudeBits, splitDigits, scaleDigits};
+template <int shift>
+static constexpr DigitLoops kDigitLoops = {largestMagnitudeBits, splitDigits<shift>, scaleDigits};
 
 }  // namespace quanto::cpu

@@ -74,6 +74,8 @@ const Int8Kernel kInt8Dotprod = {
     .end = nullptr,
     .scale = scaleTile,
     .digits = nullptr,
+    .digitRows = 0,
+    .digitSize = 0,
 };
 
 }  // namespace quanto::cpu

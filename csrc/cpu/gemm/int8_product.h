@@ -42,13 +42,13 @@ struct Int8Tiles {
   int64_t size(int64_t tile) const { return begin(tile + 1) - begin(tile); }
 };
 
-// Tiles of rows [0, rows) by all columns of packed panels; `store` is as runInt8 has it.
+// Tiles of rows [0, rows) by all columns of packed panels; no tile parts `together` rows, and `store` is as runInt8 has it.
 template <class Store>
-void multiplyInt8(const Int8Product& product, int64_t rows, const char* packedRows, int64_t rowStride, const int8_t* weight,
+void multiplyInt8(const Int8Product& product, int64_t together, int64_t rows, const char* packedRows, int64_t rowStride, const int8_t* weight,
                   int64_t columns, const Store& store) {
   const Int8Kernel& kernel = product.kernel;
   const int64_t groups = groupsOf(product.k), weightBytes = panelBytes(product.k);
-  const Int8Tiles tiles(rows, kernel.rowsRead, kernel.rows);
+  const Int8Tiles tiles(rows, std::max<int64_t>(kernel.rowsRead, together), kernel.rows);
   const Int8Tiles along(groups, kBlockStep, kernel.groupBlock ? kernel.groupBlock : roundUp(groups, kBlockStep));
   // A unit is as wide and as high as gives every thread several. Its panels stay in the second-level cache for all of its rows, so height
   // is given up first.
@@ -89,13 +89,15 @@ void multiplyInt8(const Int8Product& product, int64_t rows, const char* packedRo
 }
 
 // `Store` takes finished sums. `Source` has stride(), the bytes from one packed row to the next; kTogether, the rows that it packs at a
-// time, a divisor of every kernel's rowsRead that it meets; and pack(index, out), safe to call for several at once.
+// time, a divisor or a multiple of rowsRead; and pack(index, out), safe to call for several at once.
 template <class Source, class Store>
 Status runInt8(const Int8Product& product, const Source& source, const Store& store) {
   const int64_t m = product.m, n = product.n, k = product.k;
   if (m == 0 || n == 0) return Status::ok;
   const int64_t rowStride = source.stride(), weightBytes = panelBytes(k);
-  const int64_t tallest = product.kernel.rows, blockRows = std::min(m, std::max<int64_t>(1, kRowBytes / rowStride / tallest) * tallest);
+  constexpr int64_t kTogether = Source::kTogether;
+  const int64_t tallest = product.kernel.rows / kTogether * kTogether;
+  const int64_t blockRows = std::min(m, std::max<int64_t>(1, kRowBytes / rowStride / tallest) * tallest);
   const int64_t allPanels = panelsOf(n);
   const int64_t blockPanels = product.weight.packed
                                   ? allPanels
@@ -112,7 +114,6 @@ Status runInt8(const Int8Product& product, const Source& source, const Store& st
 
   for (int64_t firstRow = 0; firstRow < m; firstRow += blockRows) {
     const int64_t rows = std::min(blockRows, m - firstRow);
-    constexpr int64_t kTogether = Source::kTogether;
     parallelFor(rows / kTogether, std::max<int64_t>(1, kPackGrain / (rowStride * kTogether)), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) source.pack(firstRow / kTogether + i, packedRows + i * kTogether * rowStride);
     });
@@ -124,7 +125,7 @@ Status runInt8(const Int8Product& product, const Source& source, const Store& st
         packInt8(columns, k, rowMajor.data + firstColumn * rowMajor.rowStride, rowMajor.rowStride, rowMajor.columnStride, packedWeight);
         weight = packedWeight;
       }
-      multiplyInt8(product, rows, packedRows, rowStride, weight, columns, [&](SumBlock block) {
+      multiplyInt8(product, kTogether, rows, packedRows, rowStride, weight, columns, [&](SumBlock block) {
         block.row += firstRow;
         block.column += firstColumn;
         store(block);

@@ -44,6 +44,8 @@ const Int8Kernel kInt8Ref = {
     .end = nullptr,
     .scale = scaleTile,
     .digits = nullptr,
+    .digitRows = 0,
+    .digitSize = 0,
 };
 
 }  // namespace quanto::cpu

@@ -1,6 +1,7 @@
 // AVX-512 VNNI: vpdpbusd multiplies unsigned by signed bytes, so a comes in as a + 128, and 128 * (column sum of the weights) is taken off.
 #include <immintrin.h>
 
+#include "int8_digits.h"
 #include "int8_scale_512.h"
 #include "int8_steps.h"
 #include "kernels.h"
@@ -11,6 +12,7 @@ namespace {
 
 // 14 x 2 sums, 2 vectors of weights and 1 of a: 31 of the 32 registers.
 constexpr int kRows = 14, kPanels = 2;
+constexpr int64_t kDigitRows = 64, kDigitSize = 384;  // measured
 
 template <int rows, int panels>
 void tileOf(const Int8Tile& tile) {
@@ -98,7 +100,9 @@ const Int8Kernel kInt8Vnni = {
     .tile = runTile,
     .end = nullptr,
     .scale = scaleTile512,
-    .digits = nullptr,
+    .digits = &kDigitLoops<128>,
+    .digitRows = kDigitRows,
+    .digitSize = kDigitSize,
 };
 
 }  // namespace quanto::cpu

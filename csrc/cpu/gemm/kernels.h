@@ -89,7 +89,7 @@ struct DigitLoops {
   // The bits of the largest magnitude, which order as magnitudes do.
   uint32_t (*largest)(int64_t count, const float* in);
   // round(in * 2^exponent), less than 2^30, as digits to the base 256, from -128 to 127: digit i, the highest first, goes to
-  // out[i * outStride].
+  // out[i * outStride] as the kernel's packRow has codes.
   void (*split)(int64_t count, const float* in, int exponent, int8_t* out, int64_t outStride);
   // As Int8Kernel::scale, of rows that have the sums of their digits in kDigits rows each.
   void (*scale)(const ScaledTile& tile);
@@ -114,9 +114,11 @@ struct Int8Kernel {
   void (*end)();
   void (*scale)(const ScaledTile& tile);
 
-  // Of a kernel that computes four products in less time than float32 takes for one, and whose rowsRead is a multiple of kDigits; else
-  // null.
+  // Null where four integer products never take less time than one of float32. Elements of such a kernel are bytes.
   const DigitLoops* digits;
+  // They do for at most so many rows; and for any number where K N / (K + N) is at least so much: splitting takes a time of M K, scaling one
+  // of M N, and what is saved is one of M N K.
+  int64_t digitRows, digitSize;
 };
 
 extern const FloatKernel kFloatAvx512, kFloatAvx2, kFloatNeon, kFloatRef;
