@@ -1,5 +1,3 @@
-#include <cmath>
-
 #include "kernels.h"
 #include "norm_loops.h"
 #include "row_loops.h"
@@ -22,6 +20,34 @@ class Parameter {
   Reader<float> reader_;
   bool given_;
 };
+
+// out = loop(src), row by row.
+Status mapRows(const View* src, const View* out, void (*loop)(const float* x, float* out, int64_t n)) {
+  const Rows rows = rowsOf(*src);
+  const Reader<float> reader(*src, 1);
+  const Writer<float> writer(*out, 1);
+  return forEachRow(rows, 2, kCostlyGrain, [&](int64_t row, const RowBuffers& buffers) {
+    const int64_t n = rows.n;
+    float* y = writer.target(row * n, buffers[1]);
+    loop(reader.read(row * n, n, buffers[0]), y, n);
+    writer.write(row * n, n, y);
+  });
+}
+
+// dsrc = loop(dout, out), row by row; `past` where it is written past the caches.
+Status mapSlopes(const View* dout, const View* out, const View* dsrc, void (*loop)(const float* dy, const float* y, float* dx, int64_t n),
+                 bool past) {
+  const Rows rows = rowsOf(*out);
+  const Reader<float> slopes(*dout, 1), values(*out, 1);
+  const Writer<float> writer(*dsrc, 1, past);
+  const auto body = [&](int64_t row, const RowBuffers& buffers) {
+    const int64_t n = rows.n;
+    float* target = writer.target(row * n, buffers[2]);
+    loop(slopes.read(row * n, n, buffers[0]), values.read(row * n, n, buffers[1]), target, n);
+    writer.write(row * n, n, target);
+  };
+  return forEachRow(rows, 3, kCheapGrain / 4, body, writer.past());
+}
 
 // out[column] = sum over rows of a term; terms(row, begin, n, buffer) gives those of columns [begin, begin + n),
 // in the buffer or where they lie.
@@ -112,65 +138,14 @@ class Encoder {
 
 }  // namespace
 
-Status softmax(Queue*, const View* src, const View* out) {
-  const Rows rows = rowsOf(*src);
-  const Reader<float> reader(*src, 1);
-  const Writer<float> writer(*out, 1);
-  return forEachRow(rows, 2, kCostlyGrain, [&](int64_t row, const RowBuffers& buffers) {
-    const int64_t n = rows.n;
-    const float* x = reader.read(row * n, n, buffers[0]);
-    float* y = writer.target(row * n, buffers[1]);
-    normLoops().softmax(x, rowLoops().maximum(x, n), y, n);
-    writer.write(row * n, n, y);
-  });
-}
-
-Status logSoftmax(Queue*, const View* src, const View* out) {
-  const Rows rows = rowsOf(*src);
-  const Reader<float> reader(*src, 1);
-  const Writer<float> writer(*out, 1);
-  return forEachRow(rows, 2, kCostlyGrain, [&](int64_t row, const RowBuffers& buffers) {
-    const int64_t n = rows.n;
-    const float* x = reader.read(row * n, n, buffers[0]);
-    float* y = buffers[1];
-    const float largest = rowLoops().maximum(x, n);
-    const auto logSum = static_cast<float>(std::log(normLoops().exponentials(x, largest, y, n)));
-    float* target = writer.target(row * n, y);
-    for (int64_t i = 0; i < n; ++i) target[i] = (x[i] - largest) - logSum;
-    writer.write(row * n, n, target);
-  });
-}
+Status softmax(Queue*, const View* src, const View* out) { return mapRows(src, out, normLoops().softmax); }
+Status logSoftmax(Queue*, const View* src, const View* out) { return mapRows(src, out, normLoops().logSoftmax); }
 
 Status softmaxBackward(Queue*, const View* dout, const View* out, const View* dsrc) {
-  const Rows rows = rowsOf(*out);
-  const Reader<float> slopes(*dout, 1), values(*out, 1);
-  const Writer<float> writer(*dsrc, 1, rowsPast(rows, *dsrc, *dout, *out));
-  const auto body = [&](int64_t row, const RowBuffers& buffers) {
-    const int64_t n = rows.n;
-    const float* dy = slopes.read(row * n, n, buffers[0]);
-    const float* y = values.read(row * n, n, buffers[1]);
-    float* target = writer.target(row * n, buffers[2]);
-    normLoops().softmaxBackward(dy, y, target, n);
-    writer.write(row * n, n, target);
-  };
-  return forEachRow(rows, 3, kCheapGrain / 4, body, writer.past());
+  return mapSlopes(dout, out, dsrc, normLoops().softmaxBackward, rowsPast(rowsOf(*out), *dsrc, *dout, *out));
 }
-
 Status logSoftmaxBackward(Queue*, const View* dout, const View* out, const View* dsrc) {
-  const Rows rows = rowsOf(*out);
-  const Reader<float> slopes(*dout, 1), values(*out, 1);
-  const Writer<float> writer(*dsrc, 1);
-  return forEachRow(rows, 3, kCostlyGrain, [&](int64_t row, const RowBuffers& buffers) {
-    const int64_t n = rows.n;
-    const float* dy = slopes.read(row * n, n, buffers[0]);
-    const float* y = values.read(row * n, n, buffers[1]);
-    float* probability = buffers[2];
-    normLoops().exponentials(y, 0, probability, n);
-    const auto sum = static_cast<float>(rowLoops().sum(dy, n));
-    float* target = writer.target(row * n, probability);
-    for (int64_t i = 0; i < n; ++i) target[i] = dy[i] - probability[i] * sum;
-    writer.write(row * n, n, target);
-  });
+  return mapSlopes(dout, out, dsrc, normLoops().logSoftmaxBackward, false);
 }
 
 Status layerNorm(Queue*, const View* src, const View* weight, const View* bias, const View* out, const View* mean, const View* rstd,

@@ -8,13 +8,17 @@ namespace quanto::cpu {
 struct NormLoops {
   // out[i] = exp(x[i] - shift), of differences that are not positive; gives their sum.
   double (*exponentials)(const float* x, float shift, float* out, int64_t n);
-  // out[i] = exp(x[i] - largest) * (1 / sum)
-  void (*softmax)(const float* x, float largest, float* out, int64_t n);
+  // out[i] = exp(x[i] - largest) * (1 / sum), of the largest x and the sum of the exponentials
+  void (*softmax)(const float* x, float* out, int64_t n);
+  // out[i] = x[i] - largest - log(sum); out is no part of x.
+  void (*logSoftmax)(const float* x, float* out, int64_t n);
   // out[i] = (x[i] - mean) * rstd * weight[i] + bias[i], both parameters optional (null).
   void (*layerNorm)(const float* x, const float* weight, const float* bias, float* out, int64_t n, double eps, float* mean, float* rstd);
   void (*rmsNorm)(const float* x, const float* weight, float* out, int64_t n, double eps, float* rstd);
   // dx[i] = y[i] * (dy[i] - sum of dy * y), of y = softmax(x)
   void (*softmaxBackward)(const float* dy, const float* y, float* dx, int64_t n);
+  // dx[i] = dy[i] - exp(y[i]) * sum of dy, of y = logSoftmax(x)
+  void (*logSoftmaxBackward)(const float* dy, const float* y, float* dx, int64_t n);
   // The gradient of x_hat = (x - mean) * rstd is rstd * (g - mean(g) - x_hat * mean(g * x_hat)) with g = dy * weight, which is optional
   // (null). Where there is no mean, a null, g keeps its own. `g` has room for n values.
   void (*normBackward)(const float* dy, const float* x, const float* weight, const float* mean, float rstd, float* g, float* dx, int64_t n);

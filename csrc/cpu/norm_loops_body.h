@@ -16,10 +16,22 @@ double exponentials(const float* x, float shift, float* out, int64_t n) {
   return sumOf(n, [=](int64_t i) { return out[i]; });
 }
 
-void softmax(const float* x, float largest, float* out, int64_t n) {
-  const auto inverse = static_cast<float>(1 / exponentials(x, largest, out, n));
+// NaN is no maximum, but its exponential is NaN, and so are the sum and the results.
+float shiftOf(const float* x, int64_t n) {
+  return largestNumber<same>(x, n, [](const float*, int64_t) {});
+}
+
+void softmax(const float* x, float* out, int64_t n) {
+  const auto inverse = static_cast<float>(1 / exponentials(x, shiftOf(x, n), out, n));
   QUANTO_VECTORIZE
   for (int64_t i = 0; i < n; ++i) out[i] *= inverse;
+}
+
+void logSoftmax(const float* x, float* out, int64_t n) {
+  const float largest = shiftOf(x, n);
+  const auto logSum = static_cast<float>(__builtin_log(exponentials(x, largest, out, n)));
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < n; ++i) out[i] = (x[i] - largest) - logSum;
 }
 
 void affine(const float* x, float center, float inverse, const float* weight, const float* bias, float* out, int64_t n) {
@@ -59,6 +71,12 @@ void softmaxBackward(const float* dy, const float* y, float* dx, int64_t n) {
   for (int64_t i = 0; i < n; ++i) dx[i] = y[i] * (dy[i] - sum);
 }
 
+void logSoftmaxBackward(const float* dy, const float* y, float* dx, int64_t n) {
+  const auto sum = static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i]; }));
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < n; ++i) dx[i] = dy[i] - math::expNegative(y[i]) * sum;
+}
+
 void normBackward(const float* dy, const float* x, const float* weight, const float* mean, float rstd, float* g, float* dx, int64_t n) {
   if (weight) {
     QUANTO_VECTORIZE
@@ -78,7 +96,9 @@ void weightTerms(const float* dy, const float* x, float mean, float rstd, float*
   for (int64_t i = 0; i < n; ++i) out[i] = dy[i] * ((x[i] - mean) * rstd);
 }
 
-constexpr NormLoops makeNormLoops() { return {exponentials, softmax, layerNorm, rmsNorm, softmaxBackward, normBackward, weightTerms}; }
+constexpr NormLoops makeNormLoops() {
+  return {exponentials, softmax, logSoftmax, layerNorm, rmsNorm, softmaxBackward, logSoftmaxBackward, normBackward, weightTerms};
+}
 
 }  // namespace
 }  // namespace quanto::cpu

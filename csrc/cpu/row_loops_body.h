@@ -10,50 +10,17 @@
 namespace quanto::cpu {
 namespace {
 
-// Enough running maxima to keep every vector unit busy.
-constexpr int kMaxima = 64;
-
-inline float same(float x) { return x; }
 inline float negated(float x) { return -x; }
 inline float finiteMagnitude(float x) { return __builtin_fabsf(x) < __builtin_inff() ? __builtin_fabsf(x) : 0.0f; }
 
-// maxima = lift of `count` values from a block, and of those there; false if one is NaN. NaN is looked for apart, in a second pass, which
-// keeps both loops vectorizable. count is a multiple of kMaxima.
-template <float (*lift)(float)>
-bool foldBlock(const float* block, int64_t count, float* maxima) {
-  for (int64_t row = 0; row < count; row += kMaxima) {
-    for (int i = 0; i < kMaxima; ++i) {
-      const float value = lift(block[row + i]);
-      maxima[i] = maxima[i] > value ? maxima[i] : value;
-    }
-  }
-  int32_t unordered = 0;
-  for (int64_t i = 0; i < count; ++i) unordered |= lift(block[i]) != lift(block[i]);
-  return !unordered;
-}
-
-// The largest lift(x[i]).
+// The largest lift(x[i]), NaN if there is one. NaN is looked for in a second pass over each block, which keeps both loops vectorizable.
 template <float (*lift)(float)>
 float largestOf(const float* x, int64_t n) {
-  constexpr int64_t kBlock = 8 * kMaxima;
-  float maxima[kMaxima];
-  for (float& value : maxima) value = -__builtin_inff();
-  const int64_t rest = n % kMaxima, whole = n - rest;
-  for (int64_t begin = 0; begin < whole; begin += kBlock) {
-    if (!foldBlock<lift>(x + begin, whole - begin < kBlock ? whole - begin : kBlock, maxima)) return __builtin_nanf("");
-  }
-  if (rest > 0) {
-    // Filled up with a value that is there.
-    float block[kMaxima];
-    __builtin_memcpy(block, x + whole, rest * sizeof(float));
-    for (int64_t i = rest; i < kMaxima; ++i) block[i] = block[0];
-    if (!foldBlock<lift>(block, kMaxima, maxima)) return __builtin_nanf("");
-  }
-  // In halves, so that no comparison waits for the one before.
-  for (int width = kMaxima / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) maxima[i] = maxima[i] > maxima[i + width] ? maxima[i] : maxima[i + width];
-  }
-  return maxima[0];
+  int32_t unordered = 0;
+  const float largest = largestNumber<lift>(x, n, [&](const float* block, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) unordered |= lift(block[i]) != lift(block[i]);
+  });
+  return unordered ? __builtin_nanf("") : largest;
 }
 
 template <class Code>

@@ -44,8 +44,8 @@ struct Int8Tiles {
 
 // Tiles of rows [0, rows) by all columns of packed panels; no tile parts `together` rows, and `store` is as runInt8 has it.
 template <class Store>
-void multiplyInt8(const Int8Product& product, int64_t together, int64_t rows, const char* packedRows, int64_t rowStride, const int8_t* weight,
-                  int64_t columns, const Store& store) {
+void multiplyInt8(const Int8Product& product, int64_t together, int64_t rows, const char* packedRows, int64_t rowStride,
+                  const int8_t* weight, int64_t columns, const Store& store) {
   const Int8Kernel& kernel = product.kernel;
   const int64_t groups = groupsOf(product.k), weightBytes = panelBytes(product.k);
   const Int8Tiles tiles(rows, std::max<int64_t>(kernel.rowsRead, together), kernel.rows);

@@ -116,8 +116,8 @@ struct Int8Kernel {
 
   // Null where four integer products never take less time than one of float32. Elements of such a kernel are bytes.
   const DigitLoops* digits;
-  // They do for at most so many rows; and for any number where K N / (K + N) is at least so much: splitting takes a time of M K, scaling one
-  // of M N, and what is saved is one of M N K.
+  // They do for at most so many rows; and for any number where K N / (K + N) is at least so much: splitting takes a time of M K, scaling
+  // one of M N, and what is saved is one of M N K.
   int64_t digitRows, digitSize;
 };
 
