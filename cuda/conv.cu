@@ -98,21 +98,6 @@ Status conv2dFused(Queue* queue, const View* src, const View* weight, const View
   return convolve(queue, *src, *weight, finish, *out, *window);
 }
 
-Status batchNormAffine(Queue* queue, const View* mean, const View* variance, const View* weight, const View* bias, const View* scale,
-                       const View* shift, double eps) {
-  Issue issue(queue);
-  const Operand means(*mean), variances(*variance), weights(weight), biases(bias);
-  auto *scales = static_cast<float*>(scale->data), *shifts = static_cast<float*>(shift->data);
-  const auto term = static_cast<float>(eps);
-  issue.forEach(scale->shape[0], [=] QUANTO_DEVICE(int64_t i) {
-    const float rstd = 1 / math::sqrt(variances.get(i) + term), factor = weights.given() ? rstd * weights.get(i) : rstd;
-    const float offset = -(factor * means.get(i));
-    scales[i] = factor;
-    shifts[i] = biases.given() ? offset + biases.get(i) : offset;
-  });
-  return issue.finish();
-}
-
 Status conv2dBackwardInput(Queue* queue, const View* dout, const View* weight, const View* dsrc, const Window* window) {
   Issue issue(queue);
   const ConvShape shape(*dsrc, *dout, *window);

@@ -195,6 +195,33 @@ Status layerNorm(Queue* queue, const View* src, const View* weight, const View* 
   return issue.finish();
 }
 
+Status batchNormAffine(Queue* queue, const View* mean, const View* variance, const View* weight, const View* bias, const View* scale,
+                       const View* shift, double eps) {
+  Issue issue(queue);
+  const Operand means(*mean), variances(*variance), weights(weight), biases(bias);
+  auto *scales = static_cast<float*>(scale->data), *shifts = static_cast<float*>(shift->data);
+  const auto term = static_cast<float>(eps);
+  issue.forEach(scale->shape[0], [=] QUANTO_DEVICE(int64_t i) {
+    const float rstd = 1 / math::sqrt(variances.get(i) + term), factor = weights.given() ? rstd * weights.get(i) : rstd;
+    const float offset = -(factor * means.get(i));
+    scales[i] = factor;
+    shifts[i] = biases.given() ? offset + biases.get(i) : offset;
+  });
+  return issue.finish();
+}
+
+Status batchNorm(Queue* queue, const View* src, const View* scale, const View* shift, const View* out) {
+  Issue issue(queue);
+  const int64_t channels = src->shape[1], length = src->shape[2];
+  const Operand source(*src), target(*out);
+  const float *scales = floats(scale), *shifts = floats(shift);
+  issue.forEach(src->shape[0] * channels * length, [=] QUANTO_DEVICE(int64_t i) {
+    const int64_t channel = i / length % channels;
+    target.set(i, source.get(i) * scales[channel] + shifts[channel]);
+  });
+  return issue.finish();
+}
+
 Status layerNormInt8(Queue* queue, const View* src, const View* weight, const View* bias, const View* scale, const View* out, double eps) {
   Issue issue(queue);
   normalizeRows(issue, src, weight, bias, nullptr, nullptr, eps, Encoder(*scale, *out));

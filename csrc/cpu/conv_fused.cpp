@@ -1,8 +1,6 @@
 // The slots that convolve and finish in one pass over memory.
 #include "conv_fused.h"
 
-#include <cmath>
-
 #include "conv_pack.h"
 #include "elements.h"
 #include "gemm/workspace.h"
@@ -74,19 +72,6 @@ Status conv2dInt8(Queue*, const View* src, const View* srcScale, const View* wei
                   const Window* window, int32_t activation) {
   const ConvOperands operands{src, srcScale, weight, scale, bias, normScale, normShift, addend, outScale};
   return convolve(ConvShape(*src, *out, *window), operands, *out, static_cast<Activation>(activation));
-}
-
-Status batchNormAffine(Queue*, const View* mean, const View* variance, const View* weight, const View* bias, const View* scale,
-                       const View* shift, double eps) {
-  const Reader<float> means(*mean, 1), variances(*variance, 1);
-  auto *scales = static_cast<float*>(scale->data), *shifts = static_cast<float*>(shift->data);
-  for (int64_t i = 0; i < scale->shape[0]; ++i) {
-    const float rstd = 1 / std::sqrt(variances.readOne(i) + static_cast<float>(eps));
-    scales[i] = weight ? rstd * Reader<float>(*weight, 1).readOne(i) : rstd;
-    shifts[i] = -(scales[i] * means.readOne(i));
-    if (bias) shifts[i] += Reader<float>(*bias, 1).readOne(i);
-  }
-  return Status::ok;
 }
 
 Status packConvWeight(Queue*, const View* src, const View* out) {

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "kernels.h"
 #include "norm_loops.h"
 #include "row_loops.h"
@@ -197,6 +199,35 @@ Status rmsNorm(Queue*, const View* src, const View* weight, const View* out, con
     if (rstd) floats(rstd)[row] = inverse;
   };
   return forEachRow(rows, 3, kCheapGrain / 4, body, writer.past());
+}
+
+Status batchNormAffine(Queue*, const View* mean, const View* variance, const View* weight, const View* bias, const View* scale,
+                       const View* shift, double eps) {
+  const Reader<float> means(*mean, 1), variances(*variance, 1);
+  auto *scales = static_cast<float*>(scale->data), *shifts = static_cast<float*>(shift->data);
+  for (int64_t i = 0; i < scale->shape[0]; ++i) {
+    const float rstd = 1 / std::sqrt(variances.readOne(i) + static_cast<float>(eps));
+    scales[i] = weight ? rstd * Reader<float>(*weight, 1).readOne(i) : rstd;
+    shifts[i] = -(scales[i] * means.readOne(i));
+    if (bias) shifts[i] += Reader<float>(*bias, 1).readOne(i);
+  }
+  return Status::ok;
+}
+
+Status batchNorm(Queue*, const View* src, const View* scale, const View* shift, const View* out) {
+  const int64_t images = src->shape[0], channels = src->shape[1], length = src->shape[2];
+  // Of one value for each channel, the channels make a row.
+  const bool across = length == 1;
+  const Rows rows = across ? Rows{images, channels} : Rows{images * channels, length};
+  const Reader<float> reader(*src, 1);
+  const Writer<float> writer(*out, 1, rowsPast(rows, *out, *src));
+  const auto body = [&](int64_t row, const RowBuffers& buffers) {
+    const int64_t n = rows.n, channel = across ? 0 : row % channels;
+    float* y = writer.target(row * n, buffers[1]);
+    normLoops().scaleShift(reader.read(row * n, n, buffers[0]), floats(*scale) + channel, floats(*shift) + channel, across, y, n);
+    writer.write(row * n, n, y);
+  };
+  return forEachRow(rows, 2, kCheapGrain, body, writer.past());
 }
 
 Status layerNormInt8(Queue*, const View* src, const View* weight, const View* bias, const View* scale, const View* out, double eps) {

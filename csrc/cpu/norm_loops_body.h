@@ -65,6 +65,17 @@ void rmsNorm(const float* x, const float* weight, float* out, int64_t n, double 
   affine(x, 0, *rstd, weight, nullptr, out, n);
 }
 
+void scaleShift(const float* x, const float* scale, const float* shift, int64_t step, float* out, int64_t n) {
+  if (step == 0) {
+    const float factor = *scale, term = *shift;
+    QUANTO_VECTORIZE
+    for (int64_t i = 0; i < n; ++i) out[i] = x[i] * factor + term;
+  } else {
+    QUANTO_VECTORIZE
+    for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale[i] + shift[i];
+  }
+}
+
 void softmaxBackward(const float* dy, const float* y, float* dx, int64_t n) {
   const auto sum = static_cast<float>(sumOf(n, [=](int64_t i) { return dy[i] * y[i]; }));
   QUANTO_VECTORIZE
@@ -97,7 +108,8 @@ void weightTerms(const float* dy, const float* x, float mean, float rstd, float*
 }
 
 constexpr NormLoops makeNormLoops() {
-  return {exponentials, softmax, logSoftmax, layerNorm, rmsNorm, softmaxBackward, logSoftmaxBackward, normBackward, weightTerms};
+  return {exponentials, softmax,         logSoftmax,         layerNorm,    rmsNorm,
+          scaleShift,   softmaxBackward, logSoftmaxBackward, normBackward, weightTerms};
 }
 
 }  // namespace

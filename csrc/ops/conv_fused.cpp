@@ -11,8 +11,6 @@ namespace quanto::ops {
 
 namespace {
 
-Tensor binaryOf(BinaryOp op, const Tensor& a, const Tensor& b) { return binary(static_cast<int64_t>(op), a, b); }
-
 // What follows a convolution, as kernels take it: empty tensors where there is none.
 struct Steps {
   Tensor normScale, normShift, addend;
@@ -125,32 +123,6 @@ Tensor conv2dInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weigh
                                in(images4d(steps.addend)), out(asImages(dst, shape.out)), in(outScale ? atLeast1d(*outScale) : Tensor()),
                                block(shape.window), static_cast<int32_t>(steps.activation));
   return dst;
-}
-
-std::vector<Tensor> batchNormAffine(const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
-                                    const std::optional<Tensor>& bias, double eps) {
-  const char* op = "batchNormAffine";
-  requireReal(op, "mean", mean);
-  if (mean.ndim() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected a mean [C] but got ", mean.shape().str());
-  const auto operand = [&](const char* name, const std::optional<Tensor>& tensor) {
-    if (!tensor) return Tensor();
-    requireReal(op, name, *tensor);
-    requireShape(op, name, *tensor, mean.shape());
-    return contiguous(*tensor);
-  };
-  const Tensor operands[] = {operand("mean", mean), operand("variance", variance), operand("weight", weight), operand("bias", bias)};
-  if (!mean.device().backend.batchNormAffine) {
-    const auto widened = [](const Tensor& tensor) { return cast(tensor, DType::float32); };
-    const Tensor shifted = binaryScalar(static_cast<int64_t>(BinaryOp::add), widened(variance), eps, false);
-    const Tensor rstd = unary(static_cast<int64_t>(UnaryOp::rsqrt), shifted, 0, 0);
-    const Tensor scale = weight ? binaryOf(BinaryOp::mul, rstd, widened(*weight)) : rstd;
-    const Tensor shift = unary(static_cast<int64_t>(UnaryOp::neg), binaryOf(BinaryOp::mul, scale, widened(mean)), 0, 0);
-    return {scale, bias ? binaryOf(BinaryOp::add, shift, widened(*bias)) : shift};
-  }
-  const Tensor scale = empty(mean.shape(), DType::float32, mean.device()), shift = emptyLike(scale);
-  launch<&Backend::batchNormAffine>(op, mathCost(mean.numel()), in(operands[0]), in(operands[1]), in(operands[2]), in(operands[3]),
-                                    out(scale), out(shift), eps);
-  return {scale, shift};
 }
 
 Tensor packConvWeight(const Tensor& src) {

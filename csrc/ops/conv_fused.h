@@ -19,9 +19,6 @@ Tensor conv2dInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weigh
                   const std::optional<Tensor>& normScale, const std::optional<Tensor>& normShift, const std::optional<Tensor>& addend,
                   const std::optional<Tensor>& outScale, const Shape& stride, const Shape& padding, const Shape& dilation, int64_t groups,
                   int64_t activation);
-// [scale, shift] of a batch norm in evaluation: weight / sqrt(variance + eps), and bias - mean * scale; float32.
-std::vector<Tensor> batchNormAffine(const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
-                                    const std::optional<Tensor>& bias, double eps);
 
 // packWeight and unpackWeight of int8 [O, C / groups, kh, kw]. A weight of one channel a group stays row-major.
 Tensor packConvWeight(const Tensor& src);

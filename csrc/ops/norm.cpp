@@ -1,7 +1,9 @@
 #include "norm.h"
 
+#include "binary.h"
 #include "quantize.h"
 #include "shape.h"
+#include "unary.h"
 
 namespace quanto::ops {
 
@@ -144,6 +146,55 @@ std::vector<Tensor> rmsNorm(const Tensor& src, const std::optional<Tensor>& weig
   launch<&Backend::rmsNorm>("rmsNorm", mathCost(src.numel()), in(rows.matrix(src)), in(parameterOf("rmsNorm", "weight", rows, weight)),
                             out(rows.matrix(dst)), out(rstd), eps);
   return {dst, rstd};
+}
+
+std::vector<Tensor> batchNormAffine(const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
+                                    const std::optional<Tensor>& bias, double eps) {
+  const char* op = "batchNormAffine";
+  requireReal(op, "mean", mean);
+  if (mean.ndim() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected a mean [C] but got ", mean.shape().str());
+  const auto operand = [&](const char* name, const std::optional<Tensor>& tensor) {
+    if (!tensor) return Tensor();
+    requireReal(op, name, *tensor);
+    requireShape(op, name, *tensor, mean.shape());
+    return contiguous(*tensor);
+  };
+  const Tensor operands[] = {operand("mean", mean), operand("variance", variance), operand("weight", weight), operand("bias", bias)};
+  if (!mean.device().backend.batchNormAffine) {
+    const auto widened = [](const Tensor& tensor) { return cast(tensor, DType::float32); };
+    const Tensor shifted = binaryScalar(static_cast<int64_t>(BinaryOp::add), widened(variance), eps, false);
+    const Tensor rstd = unary(static_cast<int64_t>(UnaryOp::rsqrt), shifted, 0, 0);
+    const Tensor scale = weight ? binaryOf(BinaryOp::mul, rstd, widened(*weight)) : rstd;
+    const Tensor shift = unary(static_cast<int64_t>(UnaryOp::neg), binaryOf(BinaryOp::mul, scale, widened(mean)), 0, 0);
+    return {scale, bias ? binaryOf(BinaryOp::add, shift, widened(*bias)) : shift};
+  }
+  const Tensor scale = empty(mean.shape(), DType::float32, mean.device()), shift = emptyLike(scale);
+  launch<&Backend::batchNormAffine>(op, mathCost(mean.numel()), in(operands[0]), in(operands[1]), in(operands[2]), in(operands[3]),
+                                    out(scale), out(shift), eps);
+  return {scale, shift};
+}
+
+Tensor batchNorm(const Tensor& src, const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
+                 const std::optional<Tensor>& bias, double eps) {
+  const char* op = "batchNorm";
+  requireReal(op, "input", src);
+  requireStrided(op, src);
+  if (src.ndim() < 2) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected an input [N, C, ...] but got ", src.shape().str());
+  const int64_t images = src.dim(0), channels = src.dim(1);
+  requireShape(op, "mean", mean, {channels});
+  const std::vector<Tensor> affine = batchNormAffine(mean, variance, weight, bias, eps);
+  if (!src.device().backend.batchNorm) {
+    Shape perChannel(src.shape());
+    for (int dim = 0; dim < perChannel.size(); ++dim) perChannel[dim] = dim == 1 ? channels : 1;
+    const Tensor scaled = binaryOf(BinaryOp::mul, cast(src, DType::float32), reshape(affine[0], perChannel));
+    return cast(binaryOf(BinaryOp::add, scaled, reshape(affine[1], perChannel)), src.dtype());
+  }
+  const Shape flat = {images, channels, images * channels == 0 ? 0 : src.numel() / (images * channels)};
+  const Tensor dst = empty(src.shape(), src.dtype(), src.device());
+  const auto asFlat = [&](const Tensor& tensor) { return tensor.as(flat, contiguousStrides(flat)); };
+  launch<&Backend::batchNorm>(op, bytesCost(2 * src.numel() * info(src.dtype()).bytes), in(asFlat(contiguous(src))), in(affine[0]),
+                              in(affine[1]), out(asFlat(dst)));
+  return dst;
 }
 
 Tensor layerNormInt8(const Tensor& src, const std::optional<Tensor>& weight, const std::optional<Tensor>& bias, const Tensor& scale,

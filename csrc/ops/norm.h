@@ -23,6 +23,13 @@ std::vector<Tensor> layerNormBackward(const Tensor& dout, const Tensor& src, con
 std::vector<Tensor> rmsNorm(const Tensor& src, const std::optional<Tensor>& weight, double eps);
 // dsrc, dweight
 std::vector<Tensor> rmsNormBackward(const Tensor& dout, const Tensor& src, const std::optional<Tensor>& weight, const Tensor& rstd);
+// [scale, shift] of a batch norm in evaluation: weight / sqrt(variance + eps), and bias - mean * scale; float32.
+std::vector<Tensor> batchNormAffine(const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
+                                    const std::optional<Tensor>& bias, double eps);
+// (src - mean) / sqrt(variance + eps) * weight + bias of each channel of src [N, C, ...], as src * scale + shift with batchNormAffine's;
+// all others are [C].
+Tensor batchNorm(const Tensor& src, const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
+                 const std::optional<Tensor>& bias, double eps);
 // The result quantized to int8 with one scale, in one pass where the device has it, to the bits of quantize(layerNorm(...)). scale has
 // src's dtype; the statistics for a backward pass are not kept.
 Tensor layerNormInt8(const Tensor& src, const std::optional<Tensor>& weight, const std::optional<Tensor>& bias, const Tensor& scale,

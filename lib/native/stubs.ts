@@ -123,6 +123,8 @@ export const kernels = [
   'layerNorm',
   'layerNormBackward',
   'rmsNorm',
+  'batchNormAffine',
+  'batchNorm',
   'layerNormInt8',
   'rmsNormInt8',
   'rmsNormBackward',
@@ -130,7 +132,6 @@ export const kernels = [
   'conv2d',
   'conv2dFused',
   'conv2dInt8',
-  'batchNormAffine',
   'packConvWeight',
   'unpackConvWeight',
   'conv2dBackwardInput',
@@ -250,6 +251,21 @@ export interface Native {
   ) => NativeTensor[];
   readonly rmsNorm: (src: NativeTensor, weight: NativeTensor | null, eps: number) => NativeTensor[];
   readonly rmsNormBackward: (dout: NativeTensor, src: NativeTensor, weight: NativeTensor | null, rstd: NativeTensor) => NativeTensor[];
+  readonly batchNormAffine: (
+    mean: NativeTensor,
+    variance: NativeTensor,
+    weight: NativeTensor | null,
+    bias: NativeTensor | null,
+    eps: number,
+  ) => NativeTensor[];
+  readonly batchNorm: (
+    src: NativeTensor,
+    mean: NativeTensor,
+    variance: NativeTensor,
+    weight: NativeTensor | null,
+    bias: NativeTensor | null,
+    eps: number,
+  ) => NativeTensor;
   readonly layerNormInt8: (
     src: NativeTensor,
     weight: NativeTensor | null,
@@ -309,13 +325,6 @@ export interface Native {
     groups: number,
     activation: number,
   ) => NativeTensor;
-  readonly batchNormAffine: (
-    mean: NativeTensor,
-    variance: NativeTensor,
-    weight: NativeTensor | null,
-    bias: NativeTensor | null,
-    eps: number,
-  ) => NativeTensor[];
   readonly conv2dBackwardInput: (
     dout: NativeTensor,
     weight: NativeTensor,

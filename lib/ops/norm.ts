@@ -156,18 +156,11 @@ interface BatchNormAttributes extends Affine {
 
 const batchNormOp: Op<BatchNormAttributes> = {
   name: 'batchNorm',
-  forward: ([src, mean, variance, ...operands], attributes) =>
-    tidy(() => {
-      const [weight, bias] = weightAndBias(operands, attributes);
-      const rstd = raw.unary('rsqrt', raw.add(raw.cast(variance, 'float32'), attributes.eps));
-      const scale = weight ? raw.mul(rstd, raw.cast(weight, 'float32')) : rstd;
-      const shift = raw.neg(raw.mul(scale, raw.cast(mean, 'float32')));
-      const offset = bias ? raw.add(shift, raw.cast(bias, 'float32')) : shift;
-      const scaled = raw.mul(raw.cast(src, 'float32'), perChannel(scale, src.ndim));
-      // The product is new, so the sum may take its place.
-      native.addInPlace(scaled.native, perChannel(offset, src.ndim).native);
-      return raw.cast(scaled, src.dtype);
-    }),
+  forward: ([src, mean, variance, ...operands], { eps, ...affine }) => {
+    const [weight, bias] = weightAndBias(operands, affine);
+    const handles = [src, mean, variance].map((tensor) => tensor.native);
+    return wrap(native.batchNorm(handles[0], handles[1], handles[2], weight?.native ?? null, bias?.native ?? null, eps));
+  },
   save: (inputs, _) => inputs,
   vjp: (dyGiven, [src, mean, variance, ...operands], { attributes }) => {
     const { ndim } = src;

@@ -64,6 +64,17 @@ void testAffine() {
           const float offset = -(scaleOf(i) * static_cast<float>(mean[i]));
           return given & 2 ? offset + static_cast<float>(bias[i]) : offset;
         });
+
+        Tensor src(dtype, {2, channels, 5}), out(dtype, {2, channels, 5}), expected(dtype, {2, channels, 5});
+        src.randomize(conv::random_);
+        const OnDevice images(src), target(out);
+        CHECK(device().batchNorm(queue, images, scales, shifts, target) == Status::ok, "batchNorm");
+        target.read(out);
+        expected.fill([&](int64_t i) {
+          const int64_t channel = i / 5 % channels;
+          return static_cast<float>(src[i]) * static_cast<float>(scale[channel]) + static_cast<float>(shift[channel]);
+        });
+        checkEach("a batch norm", out, 0, [&](int64_t i) { return expected[i]; });
       }
     }
   }

@@ -72,6 +72,8 @@ void opsOfRows(const Tensor& src) {
   rowByRow("less than a number", src, [](const Tensor& x) { return ops::binaryScalar(static_cast<int64_t>(BinaryOp::sub), x, 3, true); });
   rowByRow("layer norm", src, [&](const Tensor& x) { return ops::layerNorm(x, vector, vector, 1, 1e-5)[0]; });
   rowByRow("rms norm", src, [&](const Tensor& x) { return ops::rmsNorm(x, vector, 1e-5)[0]; });
+  const auto spread = ops::unary(static_cast<int64_t>(UnaryOp::abs), vector, 0, 0);
+  rowByRow("batch norm", src, [&](const Tensor& x) { return ops::batchNorm(x, vector, spread, vector, vector, 1e-5); });
   rowByRow("softmax", src, [](const Tensor& x) { return ops::softmax(x, 1); });
   rowByRow("softmax's gradient", src, [](const Tensor& x) { return ops::softmaxBackward(x, x, 1); });
 }

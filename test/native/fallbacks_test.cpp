@@ -23,6 +23,7 @@ Backend leanBackend() {
   backend.conv2dFused = nullptr;
   backend.conv2dInt8 = nullptr;
   backend.batchNormAffine = nullptr;
+  backend.batchNorm = nullptr;
   backend.packedConvBytes = nullptr;
   return backend;
 }
@@ -80,6 +81,9 @@ void testNorms() {
         const auto wanted = ops::batchNormAffine(mean, variance, weight, bias, 1e-5);
         const auto got = ops::batchNormAffine(there(mean), there(variance), there(weight), there(bias), 1e-5);
         for (size_t i : {0, 1}) same("batchNormAffine", wanted[i], got[i]);
+        const Tensor images = values({2, n, 3}, dtype);
+        same("batchNorm", ops::batchNorm(images, mean, variance, weight, bias, 1e-5),
+             ops::batchNorm(there(images), there(mean), there(variance), there(weight), there(bias), 1e-5));
       }
     }
   }

@@ -295,6 +295,36 @@ void normCase(DType dtype, const Shape& shape, bool affine, bool centered) {
   if (centered) checkEach("norm dbias", dbias, 1, columnSum([&](int64_t i) { return slope[i]; }), magnitude);
 }
 
+// Each step rounded to float32, so that the result is too wherever it is computed.
+void batchNormCase(DType dtype, const Shape& shape) {
+  const int64_t channels = shape[1], length = shape[2];
+  Tensor src(dtype, shape), out(dtype, shape), scale(DType::float32, {channels}), shift(DType::float32, {channels});
+  src.randomize(random_, 3);
+  scale.randomize(random_);
+  shift.randomize(random_);
+  onThreads("batch norm", out, [&](Tensor& target) { return cpu::batchNorm(nullptr, src, scale, shift, target); });
+  Tensor expected(dtype, shape);
+  expected.fill([&](int64_t i) {
+    const int64_t channel = i / length % channels;
+    const float product = static_cast<float>(src[i]) * static_cast<float>(scale[channel]);
+    return product + static_cast<float>(shift[channel]);
+  });
+  checkEach("batch norm", out, 0, [&](int64_t i) { return expected[i]; });
+}
+
+void testBatchNorm() {
+  for (DType dtype : kFloats) {
+    for (const int64_t channels : {1, 7, 33}) {
+      for (const int64_t length : {0, 1, 2, 15, 16, 17, 63, 127, 5000}) {
+        batchNormCase(dtype, {3, channels, length});
+      }
+    }
+    batchNormCase(dtype, {0, 5, 3});
+    batchNormCase(dtype, {2, 0, 3});
+    batchNormCase(dtype, {300, 130, 1});
+  }
+}
+
 void testNorm() {
   for (DType dtype : kFloats) {
     for (const Shape& shape : {Shape{1, 8}, Shape{0, 4}, Shape{3, 1}, Shape{5, 33}, Shape{7, 1030}, Shape{400, 64}}) {
@@ -314,5 +344,6 @@ int main(int, char** argv) {
   testCumsum();
   testSoftmax();
   testNorm();
+  testBatchNorm();
   return check::report("kernels_reduce_test");
 }

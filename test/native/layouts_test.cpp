@@ -91,6 +91,10 @@ void norm(Draw& draw) {
   const Tensor rstd = ops::rmsNorm(src, scale, 1e-3)[1];
   layouts("rmsNormBackward", draw, {dout, src, scale, rstd},
           [&](const Tensors& t) { return ops::rmsNormBackward(t[0], t[1], t[2], t[3]); });
+  const Tensor mean = draw.values({shape[1]}, draw.real()), factor = draw.values({shape[1]}, draw.real());
+  const Tensor variance = ops::unary(static_cast<int64_t>(UnaryOp::abs), draw.values({shape[1]}, DType::float32), 0, 0);
+  layouts("batchNorm", draw, {src, mean, variance, factor},
+          [&](const Tensors& t) { return Tensors{ops::batchNorm(t[0], t[1], t[2], t[3], t[1], 1e-3)}; });
   layouts("softmaxBackward", draw, {dout, src}, [&](const Tensors& t) { return Tensors{ops::softmaxBackward(t[0], t[1], dims - 1)}; });
 }
 
