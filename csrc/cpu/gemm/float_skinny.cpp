@@ -15,6 +15,8 @@ constexpr int64_t kStreamRows = 8;
 constexpr int64_t kVectors = 16, kStrip = 256;
 // Values along K whose columns stay in the first-level cache, and rows that stay in the second-level cache, while others pass.
 constexpr int64_t kDotBlock = 1024, kDotRows = 192;
+// Rows that every kernel takes in one pass: no columns need to stay, and longer runs of them are foreseen better.
+constexpr int64_t kRowsAtOnce = 2, kLongBlock = 4 * kDotBlock;
 static_assert(kDotRows >= kMaxSkinny);
 constexpr int64_t kStreamColumns = 256;
 // Multiply-adds that repay handing a piece to another thread.
@@ -61,7 +63,7 @@ struct DotStep {
 
   void operator()(int64_t first, int64_t count, float* sums) const {
     const bool plain = isPlain(large);
-    const int64_t block = plain ? kDotBlock : kStrip;
+    const int64_t block = !plain ? kStrip : smallCount <= kRowsAtOnce ? kLongBlock : kDotBlock;
     float strips[kVectors * kStrip];
     // With K = 0 one empty block still clears the sums.
     for (int64_t begin = 0; begin == 0 || begin < product.k; begin += block) {
