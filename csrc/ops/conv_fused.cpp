@@ -3,6 +3,7 @@
 #include "binary.h"
 #include "conv.h"
 #include "conv_shape.h"
+#include "norm.h"
 #include "quantize.h"
 #include "shape.h"
 #include "unary.h"
@@ -17,21 +18,29 @@ struct Steps {
   Activation activation;
 };
 
-Steps stepsOf(const char* op, const ConvShape& shape, const Shape& outShape, const std::optional<Tensor>& normScale,
-              const std::optional<Tensor>& normShift, const std::optional<Tensor>& addend, int64_t activation) {
+// The operands of a batch norm, of which mean and variance are given together.
+struct Norm {
+  const std::optional<Tensor>&mean, &variance, &weight, &bias;
+  double eps;
+};
+
+Steps stepsOf(const char* op, const ConvShape& shape, const Shape& outShape, const Norm& norm, const std::optional<Tensor>& addend,
+              int64_t activation) {
   Steps steps{};
-  const auto take = [&](const char* name, const std::optional<Tensor>& tensor, const Shape& expected) {
-    if (!tensor) return Tensor();
-    requireDType(op, name, *tensor, DType::float32);
-    requireStrided(op, *tensor);
-    requireShape(op, name, *tensor, expected);
-    return contiguous(*tensor);
-  };
-  if (normScale.has_value() != normShift.has_value())
-    fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected normScale and normShift together but got only one of them");
-  steps.normScale = take("normScale", normScale, {shape.out[1]});
-  steps.normShift = take("normShift", normShift, {shape.out[1]});
-  steps.addend = take("addend", addend, outShape);
+  if (norm.mean.has_value() != norm.variance.has_value())
+    fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected mean and variance together but got only one of them");
+  if (norm.mean) {
+    requireShape(op, "mean", *norm.mean, {shape.out[1]});
+    const std::vector<Tensor> affine = batchNormAffine(*norm.mean, *norm.variance, norm.weight, norm.bias, norm.eps);
+    steps.normScale = affine[0];
+    steps.normShift = affine[1];
+  }
+  if (addend) {
+    requireDType(op, "addend", *addend, DType::float32);
+    requireStrided(op, *addend);
+    requireShape(op, "addend", *addend, outShape);
+    steps.addend = contiguous(*addend);
+  }
   if (activation < 0 || activation > static_cast<int64_t>(Activation::silu))
     fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected an activation from 0 to ", static_cast<int64_t>(Activation::silu), " but got ",
          activation);
@@ -66,9 +75,10 @@ void requireOne(const char* op, const char* name, const Tensor& scale) {
 
 }  // namespace
 
-Tensor conv2dFused(const Tensor& src, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& normScale,
-                   const std::optional<Tensor>& normShift, const std::optional<Tensor>& addend, const Shape& stride, const Shape& padding,
-                   const Shape& dilation, int64_t groups, int64_t activation) {
+Tensor conv2dFused(const Tensor& src, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& mean,
+                   const std::optional<Tensor>& variance, const std::optional<Tensor>& normWeight, const std::optional<Tensor>& normBias,
+                   double eps, const std::optional<Tensor>& addend, const Shape& stride, const Shape& padding, const Shape& dilation,
+                   int64_t groups, int64_t activation) {
   const char* op = "conv2dFused";
   requireDType(op, "input", src, DType::float32);
   requireDType(op, "weight", weight, DType::float32);
@@ -76,7 +86,7 @@ Tensor conv2dFused(const Tensor& src, const Tensor& weight, const std::optional<
   const ConvShape shape = convShape(op, src.shape(), weight.shape(), stride, padding, dilation, groups);
   if (bias) requireShape(op, "bias", *bias, {shape.out[1]});
   const Shape result = outputShape(src, shape);
-  const Steps steps = stepsOf(op, shape, result, normScale, normShift, addend, activation);
+  const Steps steps = stepsOf(op, shape, result, {mean, variance, normWeight, normBias, eps}, addend, activation);
   if (!src.device().backend.conv2dFused) return take(steps, conv2d(src, weight, bias, stride, padding, dilation, groups));
   const Tensor dst = empty(result, src);
   const auto images4d = [&](const Tensor& tensor) { return tensor ? asImages(tensor, shape.out) : tensor; };
@@ -88,7 +98,8 @@ Tensor conv2dFused(const Tensor& src, const Tensor& weight, const std::optional<
 }
 
 Tensor conv2dInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias,
-                  const std::optional<Tensor>& normScale, const std::optional<Tensor>& normShift, const std::optional<Tensor>& addend,
+                  const std::optional<Tensor>& mean, const std::optional<Tensor>& variance, const std::optional<Tensor>& normWeight,
+                  const std::optional<Tensor>& normBias, double eps, const std::optional<Tensor>& addend,
                   const std::optional<Tensor>& outScale, const Shape& stride, const Shape& padding, const Shape& dilation, int64_t groups,
                   int64_t activation) {
   const char* op = "conv2dInt8";
@@ -102,7 +113,7 @@ Tensor conv2dInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weigh
   if (scale.numel() != 1 && scale.numel() != shape.out[1])
     fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one weight scale or ", shape.out[1], " but got shape ", scale.shape().str());
   const Shape result = outputShape(src, shape);
-  const Steps steps = stepsOf(op, shape, result, normScale, normShift, addend, activation);
+  const Steps steps = stepsOf(op, shape, result, {mean, variance, normWeight, normBias, eps}, addend, activation);
   const Tensor flatScale = contiguous(reshape(scale, {scale.numel()}));
 
   // The kernel divides in float32; other dtypes have a rounding of their own.

@@ -251,13 +251,6 @@ export interface Native {
   ) => NativeTensor[];
   readonly rmsNorm: (src: NativeTensor, weight: NativeTensor | null, eps: number) => NativeTensor[];
   readonly rmsNormBackward: (dout: NativeTensor, src: NativeTensor, weight: NativeTensor | null, rstd: NativeTensor) => NativeTensor[];
-  readonly batchNormAffine: (
-    mean: NativeTensor,
-    variance: NativeTensor,
-    weight: NativeTensor | null,
-    bias: NativeTensor | null,
-    eps: number,
-  ) => NativeTensor[];
   readonly batchNorm: (
     src: NativeTensor,
     mean: NativeTensor,
@@ -300,8 +293,11 @@ export interface Native {
     src: NativeTensor,
     weight: NativeTensor,
     bias: NativeTensor | null,
-    normScale: NativeTensor | null,
-    normShift: NativeTensor | null,
+    mean: NativeTensor | null,
+    variance: NativeTensor | null,
+    normWeight: NativeTensor | null,
+    normBias: NativeTensor | null,
+    eps: number,
     addend: NativeTensor | null,
     stride: readonly number[],
     padding: readonly number[],
@@ -315,8 +311,11 @@ export interface Native {
     weight: NativeTensor,
     scale: NativeTensor,
     bias: NativeTensor | null,
-    normScale: NativeTensor | null,
-    normShift: NativeTensor | null,
+    mean: NativeTensor | null,
+    variance: NativeTensor | null,
+    normWeight: NativeTensor | null,
+    normBias: NativeTensor | null,
+    eps: number,
     addend: NativeTensor | null,
     outScale: NativeTensor | null,
     stride: readonly number[],

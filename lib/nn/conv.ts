@@ -1,11 +1,10 @@
-import { native } from '../native';
 import { add } from '../ops/binary';
-import { conv2d, conv2dFused, type Conv2dOptions, type ConvSteps, type Pair } from '../ops/conv';
+import { conv2d, conv2dFused, type Conv2dOptions, type ConvSteps, type FixedNorm, type Pair } from '../ops/conv';
 import { relu } from '../ops/unary';
 import { QuantoError } from '../tensor/error';
 import { recordsGradient } from '../tensor/grad-mode';
 import { tidy } from '../tensor/scope';
-import { Tensor } from '../tensor/tensor';
+import type { Tensor } from '../tensor/tensor';
 
 import { type LayerOptions, requireLayerDType, requireSizes, uniformParameter } from './layer';
 import { Module } from './module';
@@ -73,8 +72,8 @@ export class Conv2d extends Module {
   forwardThen(src: Tensor, followers: ConvFollowers): Tensor {
     const { norm, addend, relu: rectifies = false, reader } = followers;
     return tidy(() => {
-      const steps = this.isPlain && canFuse(this, src, followers) && { affine: affineOf(norm), addend, relu: rectifies };
-      const fused = steps && this.computeFused(src, steps, reader?.isPlain ? reader : null);
+      const fixed = this.isPlain && fixedNorm(this, src, followers);
+      const fused = fixed && this.computeFused(src, { norm: fixed, addend, relu: rectifies }, reader?.isPlain ? reader : null);
       if (fused) return fused;
       const normalized = norm.forward(this.forward(src));
       const summed = addend ? add(normalized, addend) : normalized;
@@ -102,17 +101,12 @@ export class Conv2d extends Module {
   }
 }
 
-/** Whether the norm is a fixed function of each channel that needs no gradient, and all else float32 of one shape. */
-function canFuse(conv: Conv2d, src: Tensor, { norm, addend }: ConvFollowers): boolean {
-  const { running_mean, running_var, weight, bias } = norm;
-  if (norm.training || norm.forward !== BatchNorm2d.prototype.forward || !running_mean || !running_var) return false;
-  if (src.ndim !== 4 || norm.numFeatures !== conv.outChannels) return false;
-  if (addend && (addend.isQuantized || addend.dtype !== 'float32')) return false;
-  return !recordsGradient([src, conv.weight, conv.bias, weight, bias, addend]);
-}
-
-function affineOf({ running_mean, running_var, weight, bias, eps }: BatchNorm2d): readonly [Tensor, Tensor] {
-  const handles = [running_mean, running_var].map((tensor) => (tensor as Tensor).native);
-  const [scale, shift] = native.batchNormAffine(handles[0], handles[1], weight?.native ?? null, bias?.native ?? null, eps);
-  return [Tensor.fromNative(scale), Tensor.fromNative(shift)];
+/** The norm, if it is a fixed function of each channel that needs no gradient, and all else float32 of one shape; else null. */
+function fixedNorm(conv: Conv2d, src: Tensor, { norm, addend }: ConvFollowers): FixedNorm | null {
+  const { running_mean, running_var, weight, bias, eps } = norm;
+  if (norm.training || norm.forward !== BatchNorm2d.prototype.forward || !running_mean || !running_var) return null;
+  if (src.ndim !== 4 || norm.numFeatures !== conv.outChannels) return null;
+  if (addend && (addend.isQuantized || addend.dtype !== 'float32')) return null;
+  if (recordsGradient([src, conv.weight, conv.bias, weight, bias, addend])) return null;
+  return { running_mean, running_var, weight, bias, eps };
 }

@@ -67,19 +67,32 @@ export function convAttributes({ stride = 1, padding = 0, dilation = 1, groups =
   };
 }
 
-/** @internal What a native call does to the sums of a convolution, in this order; all of float32. */
+/** @internal A batch norm that is a fixed function of each channel, as BatchNorm2d has it. */
+export interface FixedNorm {
+  readonly running_mean: Tensor;
+  readonly running_var: Tensor;
+  readonly weight: Tensor | null;
+  readonly bias: Tensor | null;
+  readonly eps: number;
+}
+
+/** @internal What a native call does to the sums of a convolution, in this order. */
 export interface ConvSteps {
-  /** Of a batch norm: * scale + shift, [O] each. */
-  readonly affine?: readonly [scale: Tensor, shift: Tensor];
-  /** Of the output's shape. */
+  readonly norm?: FixedNorm;
+  /** Of the output's shape, float32. */
   readonly addend?: Tensor;
   readonly relu?: boolean;
 }
 
 /** @internal The operands of the steps in the order of the native calls, and the activation's number. */
-export function nativeSteps({ affine, addend, relu = false }: ConvSteps) {
+export function nativeSteps({ norm, addend, relu = false }: ConvSteps) {
   return {
-    operands: [affine?.[0].native ?? null, affine?.[1].native ?? null, addend?.native ?? null] as const,
+    mean: norm?.running_mean.native ?? null,
+    variance: norm?.running_var.native ?? null,
+    normWeight: norm?.weight?.native ?? null,
+    normBias: norm?.bias?.native ?? null,
+    eps: norm?.eps ?? 0,
+    addend: addend?.native ?? null,
     activation: relu ? 1 : 0,
   };
 }
@@ -87,9 +100,25 @@ export function nativeSteps({ affine, addend, relu = false }: ConvSteps) {
 /** @internal conv2d and its steps in one pass, float32, without recording; sums of floats may come in another order than conv2d's. */
 export function conv2dFused(src: Tensor, weight: Tensor, bias: Tensor | null, options: Conv2dOptions, steps: ConvSteps): Tensor {
   const { stride, padding, dilation, groups } = convAttributes(options);
-  const { operands, activation } = nativeSteps(steps);
-  const biasHandle = bias?.native ?? null;
-  return wrap(native.conv2dFused(src.native, weight.native, biasHandle, ...operands, stride, padding, dilation, groups, activation));
+  const { mean, variance, normWeight, normBias, eps, addend, activation } = nativeSteps(steps);
+  return wrap(
+    native.conv2dFused(
+      src.native,
+      weight.native,
+      bias?.native ?? null,
+      mean,
+      variance,
+      normWeight,
+      normBias,
+      eps,
+      addend,
+      stride,
+      padding,
+      dilation,
+      groups,
+      activation,
+    ),
+  );
 }
 
 interface PoolAttributes {

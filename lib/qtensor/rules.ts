@@ -242,7 +242,7 @@ interface IntegerConv extends ConvAttributes {
 /** @internal Exact sums of codes: `src` is int8, or floats to be quantized. The result is in the dtype of the weight's scale, or int8. */
 export function convolveIntegers(src: Tensor, weight: QBytesTensor, bias: Tensor | null, conv: IntegerConv): Tensor {
   const { codes, scale } = weight.stored;
-  const { operands, activation } = nativeSteps(conv.steps ?? {});
+  const { mean, variance, normWeight, normBias, eps, addend, activation } = nativeSteps(conv.steps ?? {});
   return Tensor.fromNative(
     native.conv2dInt8(
       src.native,
@@ -250,7 +250,12 @@ export function convolveIntegers(src: Tensor, weight: QBytesTensor, bias: Tensor
       codes.native,
       scale.native,
       bias?.native ?? null,
-      ...operands,
+      mean,
+      variance,
+      normWeight,
+      normBias,
+      eps,
+      addend,
       conv.outScale?.native ?? null,
       conv.stride,
       conv.padding,

@@ -44,7 +44,12 @@ const stepInputs = ({ src, weight, options }: Sizes): Input[] => [
   { shape: convShape(options, src, weight) },
 ];
 
-const stepsOf = ([scale, shift, addend]: readonly Tensor[]) => ({ affine: [scale, shift] as const, addend, relu: true });
+/** With a mean of 0 and a variance of 1, the scale and the shift are a norm's weight and bias. */
+const stepsOf = ([weight, bias, addend]: readonly Tensor[]) => ({
+  norm: { running_mean: ops.zerosLike(bias), running_var: ops.onesLike(bias), weight, bias, eps: 0 },
+  addend,
+  relu: true,
+});
 
 /** The sums with a bias, the norm, the addend and the activation. */
 function taken(sums: NdArray, bias: NdArray, [scale, shift, addend]: readonly NdArray[], relu: boolean): NdArray {

@@ -98,13 +98,17 @@ const Sizes kSizes[] = {{{2, 3, 7, 15}, {17, 3, 3, 3}, 1, 1, 1},  {{1, 17, 8, 5}
                         {{1, 30, 5, 5}, {16, 15, 3, 3}, 1, 1, 2}, {{0, 3, 6, 5}, {4, 3, 3, 3}, 1, 0, 1},
                         {{15, 8, 6}, {1, 15, 8, 6}, 1, 0, 1}};
 
+constexpr double kEps = 1e-5;
+
 struct Steps {
-  std::optional<Tensor> bias, normScale, normShift, addend;
+  std::optional<Tensor> bias, mean, variance, normWeight, normBias, addend;
   Steps(int64_t channels, const Shape& out, int64_t which) {
     if (which & 1) bias = values({channels});
     if (which & 2) {
-      normScale = values({channels});
-      normShift = values({channels});
+      mean = values({channels});
+      variance = ops::unary(static_cast<int64_t>(UnaryOp::abs), values({channels}), 0, 0);
+      if (which & 8) normWeight = values({channels});
+      if (which & 16) normBias = values({channels});
     }
     if (which & 4) addend = values(out);
   }
@@ -119,12 +123,13 @@ void testConvs() {
       for (int run = 0; run < 5; ++run, ++which) {
         // Sums of halves are exact: the CPU's kernels for the two slots add in orders of their own.
         const Tensor src = halves(random_, sizes.src, DType::float32), weight = halves(random_, sizes.weight, DType::float32);
-        const Shape out = ops::conv2dFused(src, weight, {}, {}, {}, {}, stride, padding, dilation, sizes.groups, 0).shape();
+        const Shape out = ops::conv2dFused(src, weight, {}, {}, {}, {}, {}, 0, {}, stride, padding, dilation, sizes.groups, 0).shape();
         const Steps s(channels, out, which);
         same("conv2dFused",
-             ops::conv2dFused(src, weight, s.bias, s.normScale, s.normShift, s.addend, stride, padding, dilation, sizes.groups, activation),
-             ops::conv2dFused(there(src), there(weight), there(s.bias), there(s.normScale), there(s.normShift), there(s.addend), stride,
-                              padding, dilation, sizes.groups, activation));
+             ops::conv2dFused(src, weight, s.bias, s.mean, s.variance, s.normWeight, s.normBias, kEps, s.addend, stride, padding, dilation,
+                              sizes.groups, activation),
+             ops::conv2dFused(there(src), there(weight), there(s.bias), there(s.mean), there(s.variance), there(s.normWeight),
+                              there(s.normBias), kEps, there(s.addend), stride, padding, dilation, sizes.groups, activation));
 
         // Float inputs are quantized, and results are where a scale is given for them.
         const bool quantizes = which % 3 == 0;
@@ -132,10 +137,11 @@ void testConvs() {
         const Tensor srcScale = exactScales({1}, DType::float32), scale = exactScales({which % 2 ? channels : 1}, DType::float32);
         const auto outScale = which % 5 < 2 ? std::optional(exactScales({1}, DType::float32)) : std::nullopt;
         same("conv2dInt8",
-             ops::conv2dInt8(input, srcScale, kernel, scale, s.bias, s.normScale, s.normShift, s.addend, outScale, stride, padding,
-                             dilation, sizes.groups, activation),
-             ops::conv2dInt8(there(input), there(srcScale), there(kernel), there(scale), there(s.bias), there(s.normScale),
-                             there(s.normShift), there(s.addend), there(outScale), stride, padding, dilation, sizes.groups, activation));
+             ops::conv2dInt8(input, srcScale, kernel, scale, s.bias, s.mean, s.variance, s.normWeight, s.normBias, kEps, s.addend, outScale,
+                             stride, padding, dilation, sizes.groups, activation),
+             ops::conv2dInt8(there(input), there(srcScale), there(kernel), there(scale), there(s.bias), there(s.mean), there(s.variance),
+                             there(s.normWeight), there(s.normBias), kEps, there(s.addend), there(outScale), stride, padding, dilation,
+                             sizes.groups, activation));
       }
     }
   }
