@@ -108,11 +108,12 @@ void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, co
     // A tile stays within a panel.
     const int64_t inPanel = channel % kConvPanel;
     const int64_t rows = std::min({static_cast<int64_t>(kernel.rows), kConvPanel - inPanel, first + unit.channels - channel});
-    const uint32_t* panel = weights + channel / kConvPanel * elements * kConvPanel + inPanel;
+    const uint32_t* from = weights + (kernel.perElement == 1 ? channel * elements : channel / kConvPanel * elements * kConvPanel + inPanel);
     for (int64_t piece = 0; piece < across.pieces; ++piece) {
       kernel.tile(
           static_cast<int>(rows), static_cast<int>(across.size(piece)),
-          {elements, plan.offsets(), panel, start ? start + channel : nullptr, memory.pixels + across.begin(piece), plan.halved(), channel},
+          {elements, plan.offsets(), from, elements, start ? start + channel : nullptr, memory.pixels + across.begin(piece), plan.halved(),
+           channel},
           finish);
       prefetch.advance();
     }
@@ -139,7 +140,7 @@ Status convolveDirectly(const DirectConv& conv, const uint32_t* weights, const i
   // Enough units for all threads: bands of rows first, then parts of the channels, which make the patches again.
   const Pieces bands(shape.outHeight, plan.bandRows(std::max<int64_t>(1, 4 * threadCount() / planes)));
   if (!plan.layOut(bands.largest())) return Status::outOfMemory;
-  const int64_t wanted = std::max<int64_t>(1, 2 * threadCount() / (planes * bands.pieces));
+  const int64_t wanted = std::max<int64_t>(1, threadCount() / (planes * bands.pieces));
   const Pieces parts(shape.outChannels, std::max<int64_t>(kConvPanel, roundUp(shape.outChannels / wanted, kConvPanel)));
 
   const int64_t pixels = bands.largest() * shape.outWidth;

@@ -2,14 +2,15 @@
 // files compiled for one instruction set include this header and no C++ library header.
 //
 // Images come as elements of 4 bytes: a float32 value, or as many codes of neighbouring channels (or taps) as one multiply-add
-// instruction takes. A group is one element of each pixel's patch and the weights that multiply it.
+// instruction takes. A group is one element of each pixel's patch and the weights that multiply it. Weights of one value an element lie in
+// rows, [channels][groups]; others in panels, [groups][kConvPanel] for each kConvPanel channels.
 #pragma once
 
 #include <stdint.h>
 
 namespace quanto::cpu {
 
-// Output channels whose weights lie side by side: [groups][kConvPanel] elements.
+// Output channels of a panel of weights.
 constexpr int kConvPanel = 8;
 
 // Pixels of the output, one for each lane of a vector: side by side in a row; or, where rows are short, those of two rows, one in each half
@@ -41,6 +42,7 @@ struct ConvTile {
   int64_t groups;
   const int64_t* offsets;   // of each group's element from a vector's source
   const uint32_t* weights;  // of the first channel
+  int64_t weightStride;     // from one channel to the next; unused in panels
   const int32_t* start;     // null, or what the integer sums of each channel start with
   const PixelVector* pixels;
   bool halved;
@@ -65,8 +67,9 @@ struct ConvKernel {
   // past `count` are of code 0.
   void (*encode)(int count, const float* const* rows, float scale, int64_t n, uint32_t* out);
   void (*join)(int count, const int8_t* const* rows, int64_t n, uint32_t* out);
-  // `row` is null for a row of padding. Writes up to a vector past the end: rows are placed in the order of their addresses.
-  void (*place)(const RowPlacement& at, const uint32_t* row, uint32_t* out);
+  // `count` rows, one after the other on both sides; `rows` is null for rows of padding. Writes up to a vector past the end: rows are placed
+  // in the order of their addresses.
+  void (*place)(const RowPlacement& at, int64_t count, const uint32_t* rows, uint32_t* out);
 };
 
 extern const ConvKernel kConvFloatAvx512, kConvFloatAvx2, kConvFloatRef;

@@ -123,27 +123,15 @@ void unpackConv(int64_t outChannels, int64_t inChannels, int64_t taps, const voi
 }
 
 ConvWeights floatConvWeights(const DirectConv& conv, const View& weight) {
-  const int64_t patch = conv.shape.patch(), channels = conv.shape.groups * conv.shape.outChannels;
-  const int64_t panels = roundUp(channels, kConvPanel) / kConvPanel;
-  thread_local ThreadBuffer memory;
-  auto* out = static_cast<float*>(memory.get((panels * kConvPanel + 1) * patch * static_cast<int64_t>(sizeof(float))));
-  if (!out) return {};
+  const int64_t count = conv.shape.groups * conv.shape.outChannels * conv.shape.patch();
   const Reader<float> reader(weight, 1);
-  forEachPanels(channels, channels * patch, [&](int64_t begin, int64_t end) {
-    for (int64_t panel = begin; panel < end; ++panel) {
-      const int64_t first = panel * kConvPanel, rows = std::min<int64_t>(kConvPanel, channels - first);
-      float* to = out + first * patch;
-      if (reader.direct() && rows == kConvPanel) {
-        transpose(floatKernel(), rows, patch, reader.read(first * patch, patch, nullptr), patch, to, kConvPanel);
-        continue;
-      }
-      for (int64_t i = 0; i < patch; ++i) {
-        for (int64_t row = 0; row < kConvPanel; ++row)
-          to[i * kConvPanel + row] = row < rows ? reader.readOne((first + row) * patch + i) : 0;
-      }
-    }
-  });
-  return {reinterpret_cast<const uint32_t*>(out), nullptr};
+  float* buffer = nullptr;
+  if (!reader.direct()) {
+    thread_local ThreadBuffer memory;
+    buffer = static_cast<float*>(memory.get((count + 1) * static_cast<int64_t>(sizeof(float))));
+    if (!buffer) return {};
+  }
+  return {reinterpret_cast<const uint32_t*>(reader.read(0, count, buffer)), nullptr};
 }
 
 ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight) {

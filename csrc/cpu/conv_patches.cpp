@@ -147,27 +147,28 @@ const void* PatchPlan::plane(int64_t image, int64_t channel) const {
   return static_cast<const char*>(conv_.src.data) + place * sizeOf(dtypeOf(conv_.src));
 }
 
-void PatchPlan::encodeBlock(int64_t image, int64_t group, int64_t block, int64_t skipped, int64_t n, uint32_t* out) const {
+void PatchPlan::encodeBlock(int64_t image, int64_t group, int64_t block, PixelRows rows, uint32_t* out) const {
   const int perElement = conv_.kernel.perElement;
   const int64_t first = block * perElement, channel = group * shape_.inChannels + first;
   const int count = static_cast<int>(std::min<int64_t>(perElement, shape_.inChannels - first));
-  const auto take = [&](auto& pointers) {
-    for (int i = 0; i < count; ++i) {
-      pointers[i] = static_cast<std::remove_reference_t<decltype(pointers[0])>>(plane(image, channel + i)) + skipped;
+  // body(pointers, out) for each run of pixels, with a pointer to those of each channel.
+  const auto forEachRun = [&]<class T>(const T* (&pointers)[4], auto&& body) {
+    for (int i = 0; i < count; ++i) pointers[i] = static_cast<const T*>(plane(image, channel + i)) + rows.first;
+    for (int64_t r = 0; r < rows.count; ++r, out += rows.stride) {
+      body();
+      for (int i = 0; i < count; ++i) pointers[i] += rows.length;
     }
   };
   if (conv_.input == ConvInput::quantized) {
     const float* pointers[4];
-    take(pointers);
-    conv_.kernel.encode(count, pointers, conv_.srcScale, n, out);
+    forEachRun(pointers, [&] { conv_.kernel.encode(count, pointers, conv_.srcScale, rows.length, out); });
   } else if (conv_.input == ConvInput::codes) {
     const int8_t* pointers[4];
-    take(pointers);
-    conv_.kernel.join(count, pointers, n, out);
+    forEachRun(pointers, [&] { conv_.kernel.join(count, pointers, rows.length, out); });
   } else {
     const DType dtype = dtypeOf(conv_.src);
-    const char* from = static_cast<const char*>(plane(image, channel)) + skipped * sizeOf(dtype);
-    loadFunction<float>(dtype)(from, 1, n, reinterpret_cast<float*>(out));
+    const char* from = static_cast<const char*>(plane(image, channel)) + rows.first * sizeOf(dtype);
+    loadFunction<float>(dtype)(from, 1, rows.count * rows.length, reinterpret_cast<float*>(out));
   }
 }
 
@@ -176,7 +177,7 @@ PatchPlan::Encoded PatchPlan::encode(int64_t image, int64_t group, ImageRows row
   if (conv_.input == ConvInput::real && dtypeOf(conv_.src) == DType::float32) {
     return {static_cast<const uint32_t*>(plane(image, group * shape_.inChannels)) + skipped, shape_.pixels()};
   }
-  for (int64_t block = 0; block < blocks_; ++block) encodeBlock(image, group, block, skipped, n, buffer + block * n);
+  for (int64_t block = 0; block < blocks_; ++block) encodeBlock(image, group, block, {skipped, n, 1, n}, buffer + block * n);
   return {buffer, n};
 }
 
@@ -185,31 +186,39 @@ RowPlacement PatchPlan::placement() const {
 }
 
 void PatchPlan::pad(int64_t firstRow, int64_t rows, ImageRows have, Encoded from, uint32_t* patches) const {
-  const int64_t top = firstRow * shape_.window.stride[0] - shape_.window.padding[0];
+  const int64_t top = firstRow * shape_.window.stride[0] - shape_.window.padding[0], count = paddedRows(rows);
   const RowPlacement at = placement();
+  // Runs of rows that are read, either of the image or of padding.
+  struct Run {
+    int64_t begin, end;
+    bool exists;
+  };
+  const auto exists = [&](int64_t r) { return top + r >= have.begin && top + r < have.end; };
+  const auto forEachRun = [&](auto&& body) {
+    for (int64_t r = 0; r < count;) {
+      const int64_t begin = r++;
+      if (!isRead(begin)) continue;
+      while (r < count && isRead(r) && exists(r) == exists(begin)) ++r;
+      body(Run{begin, r, exists(begin)});
+    }
+  };
   for (int64_t block = 0; block < blocks_; ++block) {
     const uint32_t* source = from.data + block * from.blockStride;
-    for (int64_t r = 0; r < paddedRows(rows); ++r) {
-      if (!isRead(r)) continue;
-      const int64_t row = top + r;
-      const bool exists = row >= have.begin && row < have.end;
-      conv_.kernel.place(at, exists ? source + (row - have.begin) * shape_.width : nullptr,
-                         patches + block * blockStride_ + r * rowElements());
-    }
+    forEachRun([&](const Run& run) {
+      conv_.kernel.place(at, run.end - run.begin, run.exists ? source + (top + run.begin - have.begin) * shape_.width : nullptr,
+                         patches + block * blockStride_ + run.begin * rowElements());
+    });
   }
 }
 
 void PatchPlan::encodePadded(int64_t image, int64_t group, int64_t firstRow, int64_t rows, uint32_t* patches) const {
-  const int64_t top = firstRow * shape_.window.stride[0] - shape_.window.padding[0];
+  const int64_t top = firstRow * shape_.window.stride[0] - shape_.window.padding[0], count = paddedRows(rows);
+  const int64_t begin = std::clamp<int64_t>(-top, 0, count), end = std::clamp<int64_t>(shape_.height - top, begin, count);
   const RowPlacement at = placement();
   for (int64_t block = 0; block < blocks_; ++block) {
     uint32_t* out = patches + block * blockStride_;
-    for (int64_t r = 0; r < paddedRows(rows); ++r, out += pitch_) {
-      if (!isRead(r)) continue;
-      conv_.kernel.place(at, nullptr, out);
-      const int64_t row = top + r;
-      if (row >= 0 && row < shape_.height) encodeBlock(image, group, block, row * shape_.width, shape_.width, out + at.padding);
-    }
+    conv_.kernel.place(at, count, nullptr, out);
+    encodeBlock(image, group, block, {(top + begin) * shape_.width, shape_.width, end - begin, pitch_}, out + begin * pitch_ + at.padding);
   }
 }
 

@@ -50,7 +50,12 @@ class PatchPlan {
   ImageRows imageRows(int64_t firstRow, int64_t rows) const;
   const void* plane(int64_t image, int64_t channel) const;
 
-  void encodeBlock(int64_t image, int64_t group, int64_t block, int64_t skipped, int64_t n, uint32_t* out) const;
+  // Neighbouring runs of pixels of a plane, `first` being where the first one begins, and where they go: `stride` elements apart. Runs of
+  // real values, which are not joined, go side by side.
+  struct PixelRows {
+    int64_t first, length, count, stride;
+  };
+  void encodeBlock(int64_t image, int64_t group, int64_t block, PixelRows rows, uint32_t* out) const;
   Encoded encode(int64_t image, int64_t group, ImageRows rows, uint32_t* buffer) const;
   RowPlacement placement() const;
   void pad(int64_t firstRow, int64_t rows, ImageRows have, Encoded from, uint32_t* patches) const;

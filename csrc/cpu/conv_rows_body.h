@@ -181,25 +181,33 @@ struct ConvRows {
     }
   }
 
-  static void place(const RowPlacement& at, const uint32_t* row, uint32_t* out) {
+  // The last vector may overlap the one before.
+  template <int lanes>
+  static void copy(const uint32_t* from, int64_t n, uint32_t* to) {
+    using Values = typename Vectors<lanes>::Int;
+    for (int64_t x = 0; x + lanes <= n; x += lanes) store(to + x, load<Values>(from + x));
+    if (n % lanes != 0) store(to + n - lanes, load<Values>(from + n - lanes));
+  }
+
+  // Rows of stride 1, of which `n` values are read by some window.
+  static void placeWhole(const RowPlacement& at, int64_t count, int64_t n, const uint32_t* rows, uint32_t* out) {
     const Int zero = broadcast<Int>(static_cast<int32_t>(at.zero));
-    if (!row) {
-      fill(out, out + at.parts * at.pitch, zero);
-      return;
-    }
-    if (at.stride == 1) {
-      // The values that some window reads.
-      const int64_t room = at.pitch - at.padding, n = at.width < room ? at.width : room;
+    for (int64_t r = 0; r < count; ++r, rows += at.width, out += at.pitch) {
       uint32_t* inside = out + at.padding;
       fill(out, inside < out + at.pitch ? inside : out + at.pitch, zero);
-      int64_t x = 0;
-      for (; x + kLanes <= n; x += kLanes) store(inside + x, load<Int>(row + x));
-      for (; x + kLanes / 2 <= n; x += kLanes / 2) store(inside + x, load<typename Vectors<kLanes / 2>::Int>(row + x));
-      for (; x < n; ++x) inside[x] = row[x];
+      if (n >= kLanes) {
+        copy<kLanes>(rows, n, inside);
+      } else if (n >= kLanes / 2) {
+        copy<kLanes / 2>(rows, n, inside);
+      } else {
+        for (int64_t x = 0; x < n; ++x) inside[x] = rows[x];
+      }
       if (at.padding + at.width < at.pitch) fill(inside + (n > 0 ? n : 0), out + at.pitch, zero);
-      return;
     }
-    fill(out, out + at.parts * at.pitch, zero);
+  }
+
+  static void placeStrided(const RowPlacement& at, const uint32_t* row, uint32_t* out) {
+    fill(out, out + at.parts * at.pitch, broadcast<Int>(static_cast<int32_t>(at.zero)));
     if (at.stride == 2 && at.padding + at.width <= 2 * at.pitch) {
       placeHalves(at, row, at.width, out);
       return;
@@ -207,6 +215,17 @@ struct ConvRows {
     for (int64_t x = 0; x < at.width; ++x) {
       const int64_t position = x + at.padding, part = position % at.stride, index = position / at.stride;
       if (part < at.parts && index < at.pitch) out[part * at.pitch + index] = row[x];
+    }
+  }
+
+  static void place(const RowPlacement& at, int64_t count, const uint32_t* rows, uint32_t* out) {
+    const int64_t room = at.pitch - at.padding;
+    if (!rows) {
+      fill(out, out + count * at.parts * at.pitch, broadcast<Int>(static_cast<int32_t>(at.zero)));
+    } else if (at.stride == 1) {
+      placeWhole(at, count, at.width < room ? at.width : room, rows, out);
+    } else {
+      for (int64_t r = 0; r < count; ++r) placeStrided(at, rows + r * at.width, out + r * at.parts * at.pitch);
     }
   }
 };

@@ -116,6 +116,26 @@ struct ConvLoops {
     }
   }
 
+  // Weights in panels, or in rows: there each pointer serves three rows, at 0, 1 and 2 strides, so that their addresses fit in the general
+  // registers.
+  template <int rows>
+  struct Weights {
+    static constexpr bool kInRows = Traits::kPerElement == 1;
+    static constexpr int kPointers = kInRows ? (rows + 2) / 3 : 1;
+    const uint32_t* pointers[kPointers];
+    int64_t stride;
+
+    explicit Weights(const ConvTile& tile) : stride(tile.weightStride) {
+#pragma GCC unroll 3
+      for (int i = 0; i < kPointers; ++i) pointers[i] = tile.weights + 3 * i * stride;
+    }
+    const uint32_t* at(int row) const { return kInRows ? pointers[row / 3] + row % 3 * stride : pointers[0] + row; }
+    void advance() {
+#pragma GCC unroll 3
+      for (auto& pointer : pointers) pointer += kInRows ? 1 : kConvPanel;
+    }
+  };
+
   template <int rows, int vectors, bool halved>
   static void tileOf(const ConvTile& tile, const ConvFinish& finish) {
     Sum sums[rows][vectors];
@@ -131,8 +151,8 @@ struct ConvLoops {
       for (int v = 0; v < vectors; ++v) sums[i][v] = Traits::startOf(tile.start, i);
     }
     prefetchOutput(rows, vectors, tile, finish);
-    const uint32_t* weights = tile.weights;
-    for (int64_t group = 0; group < tile.groups; ++group, weights += kConvPanel) {
+    Weights<rows> weights(tile);
+    for (int64_t group = 0; group < tile.groups; ++group, weights.advance()) {
       const int64_t offset = tile.offsets[group];
       Sum values[vectors];
 #pragma GCC unroll 4
@@ -143,7 +163,7 @@ struct ConvLoops {
       }
 #pragma GCC unroll 8
       for (int i = 0; i < rows; ++i) {
-        const Sum weight = Traits::weightOf(weights + i);
+        const Sum weight = Traits::weightOf(weights.at(i));
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) sums[i][v] = Traits::multiplyAdd(sums[i][v], weight, values[v]);
       }
