@@ -110,11 +110,10 @@ void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, co
     const int64_t rows = std::min({static_cast<int64_t>(kernel.rows), kConvPanel - inPanel, first + unit.channels - channel});
     const uint32_t* from = weights + (kernel.perElement == 1 ? channel * elements : channel / kConvPanel * elements * kConvPanel + inPanel);
     for (int64_t piece = 0; piece < across.pieces; ++piece) {
-      kernel.tile(
-          static_cast<int>(rows), static_cast<int>(across.size(piece)),
-          {elements, plan.offsets(), from, elements, start ? start + channel : nullptr, memory.pixels + across.begin(piece), plan.halved(),
-           channel},
-          finish);
+      kernel.tile(static_cast<int>(rows), static_cast<int>(across.size(piece)),
+                  {elements, plan.offsets(), from, elements, start ? start + channel : nullptr, memory.pixels + across.begin(piece),
+                   plan.halved(), channel},
+                  finish);
       prefetch.advance();
     }
     channel += rows;

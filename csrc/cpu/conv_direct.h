@@ -29,7 +29,8 @@ struct DirectConv {
 };
 
 // `weights` is [output channels][elements] for a kernel of one value an element, else [panels of kConvPanel output channels][elements]
-// [kConvPanel], zero padded; elements are in the order [block][row][column]. `start` is null, or what integer sums start with, for each output channel.
+// [kConvPanel], zero padded; elements are in the order [block][row][column]. `start` is null, or what integer sums start with, for each
+// output channel.
 Status convolveDirectly(const DirectConv& conv, const uint32_t* weights, const int32_t* start);
 
 inline int64_t convPanels(const ConvShape& shape) { return (shape.groups * shape.outChannels + kConvPanel - 1) / kConvPanel; }

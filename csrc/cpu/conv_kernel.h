@@ -67,8 +67,8 @@ struct ConvKernel {
   // past `count` are of code 0.
   void (*encode)(int count, const float* const* rows, float scale, int64_t n, uint32_t* out);
   void (*join)(int count, const int8_t* const* rows, int64_t n, uint32_t* out);
-  // `count` rows, one after the other on both sides; `rows` is null for rows of padding. Writes up to a vector past the end: rows are placed
-  // in the order of their addresses.
+  // `count` rows, one after the other on both sides; `rows` is null for rows of padding. Writes up to a vector past the end: rows are
+  // placed in the order of their addresses.
   void (*place)(const RowPlacement& at, int64_t count, const uint32_t* rows, uint32_t* out);
 };
 

@@ -14,6 +14,9 @@ namespace {
 // Elements of a band's patches that leave the second-level cache room for the weights.
 constexpr int64_t kBandElements = 1 << 17;
 
+// Codes that are joined at a time.
+constexpr int64_t kJoined = 16;
+
 int64_t divideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 void copyElements(const uint32_t* from, int64_t stride, int64_t n, uint32_t* to) {
@@ -74,8 +77,8 @@ bool PatchPlan::layOut(int64_t rows) {
     patchElements_ = blocks_ * blockStride_ + lanes;
     vectors_ = halved_ ? divideUp(rows, 2) : rows * divideUp(shape_.outWidth, lanes);
   }
-  // Codes go straight to their place where rows are whole vectors and the padded row holds all of one.
-  straight_ = !byTaps_ && !unrolled_ && conv_.input != ConvInput::real && w.stride[1] == 1 && shape_.width % 16 == 0 &&
+  // Codes go straight to their place where rows have a vector at least and the padded row holds all of one.
+  straight_ = !byTaps_ && !unrolled_ && conv_.input != ConvInput::real && w.stride[1] == 1 && shape_.width >= kJoined &&
               w.padding[1] + shape_.width <= pitch_;
   const int64_t imageRows = std::min(shape_.height, paddedRows(rows));
   if (byTaps_) {
@@ -152,7 +155,7 @@ void PatchPlan::encodeBlock(int64_t image, int64_t group, int64_t block, PixelRo
   const int64_t first = block * perElement, channel = group * shape_.inChannels + first;
   const int count = static_cast<int>(std::min<int64_t>(perElement, shape_.inChannels - first));
   // body(pointers, out) for each run of pixels, with a pointer to those of each channel.
-  const auto forEachRun = [&]<class T>(const T* (&pointers)[4], auto&& body) {
+  const auto forEachRun = [&]<class T>(const T*(&pointers)[4], auto&& body) {
     for (int i = 0; i < count; ++i) pointers[i] = static_cast<const T*>(plane(image, channel + i)) + rows.first;
     for (int64_t r = 0; r < rows.count; ++r, out += rows.stride) {
       body();

@@ -89,30 +89,36 @@ struct ConvRows {
     else return (codes & 0xffff) << (16 * index);
   }
 
-  // step(begin, rows from `begin` on, out) for whole vectors of n values; the last few come from and go to a copy.
+  // step(rows from some value on, out) for whole vectors of n values: the last one may overlap the one before, and where there is none the
+  // values come from and go to a copy.
   template <int lanes, class Value, class Step>
   static void forEachVector(int count, const Value* const* rows, int64_t n, uint32_t* out, Step&& step) {
     const Value* from[kPerElement];
-    int64_t begin = 0;
-    for (; begin + lanes <= n; begin += lanes) {
+    const auto stepAt = [&](int64_t begin) {
       for (int j = 0; j < count; ++j) from[j] = rows[j] + begin;
       step(from, out + begin);
+    };
+    for (int64_t begin = 0; begin + lanes <= n; begin += lanes) stepAt(begin);
+    if (n % lanes == 0) return;
+    if (n > lanes) {
+      stepAt(n - lanes);
+      return;
     }
-    if (begin == n) return;
     Value rest[kPerElement][lanes] = {};
     uint32_t elements[lanes];
     for (int j = 0; j < count; ++j) {
-      for (int64_t i = 0; i < n - begin; ++i) rest[j][i] = rows[j][begin + i];
+      for (int64_t i = 0; i < n; ++i) rest[j][i] = rows[j][i];
       from[j] = rest[j];
     }
     step(from, elements);
-    for (int64_t i = 0; i < n - begin; ++i) out[begin + i] = elements[i];
+    for (int64_t i = 0; i < n; ++i) out[i] = elements[i];
   }
 
   static void encode(int count, const float* const* rows, float scale, int64_t n, uint32_t* out) {
     const Encoder<Traits> encoder(scale);
-    if (count == kPerElement && n % kLanes == 0) {
-      for (int64_t begin = 0; begin < n; begin += kLanes) {
+    if (count == kPerElement && n >= kLanes) {
+      for (int64_t next = 0; next < n; next += kLanes) {
+        const int64_t begin = next + kLanes <= n ? next : n - kLanes;
         Int element = placed(encoder(load<Float>(rows[0] + begin)), 0);
 #pragma GCC unroll 4
         for (int j = 1; j < kPerElement; ++j) element |= placed(encoder(load<Float>(rows[j] + begin)), j);
