@@ -274,6 +274,31 @@ Status unpackConvWeight(Queue* queue, const View* src, const View* out) {
   return issue.finish();
 }
 
+// By float products of the dequantized weight, in scratch memory.
+Status conv2dWeightOnly(Queue* queue, const View* src, const View* weight, const View* scale, const View* bias, const View* normScale,
+                        const View* normShift, const View* addend, const View* out, const Window* window, int32_t activation) {
+  Issue issue(queue);
+  if (elementCount(*out) == 0) return issue.finish();
+  const int64_t count = elementCount(*weight), patch = count / weight->shape[0];
+  const auto* codes = static_cast<const int8_t*>(weight->data);
+  auto* values = issue.scratch<float>(Scratch::weights, count);
+  if (weight->layout == Layout::packed) {
+    auto* rows = issue.scratch<int8_t>(Scratch::codes, count);
+    if (!issue.failed()) unpack(issue, PackedConv(*weight), codes, rows);
+    codes = rows;
+  }
+  if (issue.failed()) return issue.finish();
+  const Operand scales(*scale);
+  const bool one = elementCount(*scale) == 1;
+  issue.forEach(count, [=] QUANTO_DEVICE(int64_t i) { values[i] = static_cast<float>(codes[i]) * scales.get(one ? 0 : i / patch); });
+  if (const Status status = issue.finish(); status != Status::ok) return status;
+  View dense = *weight;
+  dense.data = values;
+  dense.dtype = static_cast<int32_t>(DType::float32);
+  dense.layout = Layout::strided;
+  return conv2dFused(queue, src, &dense, bias, normScale, normShift, addend, out, window, activation);
+}
+
 Status conv2dInt8(Queue* queue, const View* src, const View* srcScale, const View* weight, const View* scale, const View* bias,
                   const View* normScale, const View* normShift, const View* addend, const View* out, const View* outScale,
                   const Window* window, int32_t activation) {

@@ -72,8 +72,8 @@ struct Memory {
   float* buffer;
 };
 
-void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, const uint32_t* weights, const int32_t* start,
-             const void* next, const Memory& memory) {
+void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, const ConvWeights& weights, const void* next,
+             const Memory& memory) {
   const ConvShape& shape = conv.shape;
   const ConvKernel& kernel = conv.kernel;
   plan.fill(unit.image, unit.group, unit.firstRow, unit.rows, memory.encoded, memory.patches);
@@ -101,6 +101,8 @@ void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, co
   }
 
   const int64_t elements = conv.elements();
+  const bool inRows = weights.inRows;
+  const int32_t* start = weights.start;
   const Pieces across(vectors, kernel.vectors);
   const int64_t tiles = unit.channels / kernel.rows * across.pieces;
   Prefetch prefetch(next, next ? shape.inChannels * shape.pixels() * sizeOf(dtypeOf(conv.src)) : 0, tiles);
@@ -108,11 +110,11 @@ void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, co
     // A tile stays within a panel.
     const int64_t inPanel = channel % kConvPanel;
     const int64_t rows = std::min({static_cast<int64_t>(kernel.rows), kConvPanel - inPanel, first + unit.channels - channel});
-    const uint32_t* from = weights + (kernel.perElement == 1 ? channel * elements : channel / kConvPanel * elements * kConvPanel + inPanel);
+    const uint32_t* from = weights.weights + (inRows ? channel * elements : channel / kConvPanel * kConvPanel * elements + inPanel);
     for (int64_t piece = 0; piece < across.pieces; ++piece) {
       kernel.tile(static_cast<int>(rows), static_cast<int>(across.size(piece)),
-                  {elements, plan.offsets(), from, elements, start ? start + channel : nullptr, memory.pixels + across.begin(piece),
-                   plan.halved(), channel},
+                  {elements, plan.offsets(), from, inRows ? elements : 1, inRows ? 1 : kConvPanel, start ? start + channel : nullptr,
+                   memory.pixels + across.begin(piece), plan.halved(), channel},
                   finish);
       prefetch.advance();
     }
@@ -131,7 +133,7 @@ int64_t DirectConv::columns() const {
   return byTaps() ? (taps + kernel.perElement - 1) / kernel.perElement : taps;
 }
 
-Status convolveDirectly(const DirectConv& conv, const uint32_t* weights, const int32_t* start) {
+Status convolveDirectly(const DirectConv& conv, const ConvWeights& weights) {
   const ConvShape& shape = conv.shape;
   const int64_t planes = shape.images * shape.groups;
   if (planes == 0 || shape.outChannels == 0 || shape.outPixels() == 0) return Status::ok;
@@ -166,7 +168,7 @@ Status convolveDirectly(const DirectConv& conv, const uint32_t* weights, const i
                   const Unit unit{pair / shape.groups, pair % shape.groups, bands.begin(band),
                                   bands.size(band),    parts.begin(part),   parts.size(part)};
                   const bool readsOn = bands.pieces * parts.pieces == 1 && i + 1 < end;
-                  runUnit(conv, plan, unit, weights, start, readsOn ? plan.planes(pair + 1) : nullptr, memory);
+                  runUnit(conv, plan, unit, weights, readsOn ? plan.planes(pair + 1) : nullptr, memory);
                 }
               });
   return failed ? Status::outOfMemory : Status::ok;

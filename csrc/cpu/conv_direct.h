@@ -28,10 +28,15 @@ struct DirectConv {
   int64_t elements() const { return blocks() * shape.window.kernel[0] * columns(); }  // of a patch
 };
 
-// `weights` is [output channels][elements] for a kernel of one value an element, else [panels of kConvPanel output channels][elements]
-// [kConvPanel], zero padded; elements are in the order [block][row][column]. `start` is null, or what integer sums start with, for each
-// output channel.
-Status convolveDirectly(const DirectConv& conv, const uint32_t* weights, const int32_t* start);
+// Weights as the kernel reads them, elements in the order [block][row][column]: panels of kConvPanel output channels, zero padded, or rows
+// (conv_kernel.h). `weights` is null when out of memory; `start` is null, or what integer sums start with, for each output channel.
+struct ConvWeights {
+  const uint32_t* weights = nullptr;
+  const int32_t* start = nullptr;
+  bool inRows = false;
+};
+
+Status convolveDirectly(const DirectConv& conv, const ConvWeights& weights);
 
 inline int64_t convPanels(const ConvShape& shape) { return (shape.groups * shape.outChannels + kConvPanel - 1) / kConvPanel; }
 

@@ -24,17 +24,17 @@ float readNumber(const View* view) { return view ? Reader<float>(*view, 1).readO
 
 Status convolve(const ConvShape& shape, const ConvOperands& operands, const View& out, Activation activation) {
   const View& weight = *operands.weight;
-  const bool integers = dtypeOf(weight) == DType::int8;
+  const bool integers = operands.srcScale != nullptr;
   const int64_t channels = shape.groups * shape.outChannels;
   BufferPlan plan;
-  const int64_t atScale = plan.add(integers ? channels * sizeof(float) : 0);
+  const int64_t atScale = plan.add(operands.scale ? channels * sizeof(float) : 0);
   const int64_t atBias = plan.add(operands.bias ? channels * sizeof(float) : 0);
   thread_local ThreadBuffer memory;
   char* base = static_cast<char*>(memory.get(plan.bytes));
   if (!base) return Status::outOfMemory;
 
   ConvFinish finish{};
-  if (integers) {
+  if (operands.scale) {
     const float srcScale = readNumber(operands.srcScale);
     auto* scale = reinterpret_cast<float*>(base + atScale);
     readAll(*operands.scale, channels, scale);
@@ -58,12 +58,18 @@ Status convolve(const ConvShape& shape, const ConvOperands& operands, const View
       shape, integers ? convInt8Kernel() : convFloatKernel(), input, readNumber(operands.srcScale), *operands.src, finish, activation, out};
   const ConvWeights weights = integers ? int8ConvWeights(conv, weight) : floatConvWeights(conv, weight);
   if (!weights.weights) return Status::outOfMemory;
-  return convolveDirectly(conv, weights.weights, weights.start);
+  return convolveDirectly(conv, weights);
 }
 
 Status conv2dFused(Queue*, const View* src, const View* weight, const View* bias, const View* normScale, const View* normShift,
                    const View* addend, const View* out, const Window* window, int32_t activation) {
   const ConvOperands operands{.src = src, .weight = weight, .bias = bias, .normScale = normScale, .normShift = normShift, .addend = addend};
+  return convolve(ConvShape(*src, *out, *window), operands, *out, static_cast<Activation>(activation));
+}
+
+Status conv2dWeightOnly(Queue*, const View* src, const View* weight, const View* scale, const View* bias, const View* normScale,
+                        const View* normShift, const View* addend, const View* out, const Window* window, int32_t activation) {
+  const ConvOperands operands{src, nullptr, weight, scale, bias, normScale, normShift, addend, nullptr};
   return convolve(ConvShape(*src, *out, *window), operands, *out, static_cast<Activation>(activation));
 }
 

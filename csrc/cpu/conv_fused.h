@@ -4,7 +4,7 @@
 
 namespace quanto::cpu {
 
-// As the slots conv2dFused and conv2dInt8 have them; null where there is none.
+// As the slots conv2dFused, conv2dWeightOnly and conv2dInt8 have them; null where there is none.
 struct ConvOperands {
   const View* src = nullptr;
   const View* srcScale = nullptr;
@@ -17,7 +17,7 @@ struct ConvOperands {
   const View* outScale = nullptr;
 };
 
-// A direct convolution (conv_direct.h), in integers where the weight is int8.
+// A direct convolution (conv_direct.h), in integers where there is a srcScale.
 Status convolve(const ConvShape& shape, const ConvOperands& operands, const View& out, Activation activation);
 
 }  // namespace quanto::cpu

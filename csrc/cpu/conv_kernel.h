@@ -2,8 +2,8 @@
 // files compiled for one instruction set include this header and no C++ library header.
 //
 // Images come as elements of 4 bytes: a float32 value, or as many codes of neighbouring channels (or taps) as one multiply-add
-// instruction takes. A group is one element of each pixel's patch and the weights that multiply it. Weights of one value an element lie in
-// rows, [channels][groups]; others in panels, [groups][kConvPanel] for each kConvPanel channels.
+// instruction takes. A group is one element of each pixel's patch and the weights that multiply it. Weights lie in panels,
+// [groups][kConvPanel] for each kConvPanel channels, or, of one value an element, also in rows, [channels][groups].
 #pragma once
 
 #include <stdint.h>
@@ -40,10 +40,10 @@ struct ConvFinish {
 
 struct ConvTile {
   int64_t groups;
-  const int64_t* offsets;   // of each group's element from a vector's source
-  const uint32_t* weights;  // of the first channel
-  int64_t weightStride;     // from one channel to the next; unused in panels
-  const int32_t* start;     // null, or what the integer sums of each channel start with
+  const int64_t* offsets;              // of each group's element from a vector's source
+  const uint32_t* weights;             // of the first channel
+  int64_t channelStride, groupStride;  // of the weights; of several values an element they are in panels, and these are not read
+  const int32_t* start;                // null, or what the integer sums of each channel start with
   const PixelVector* pixels;
   bool halved;
   int64_t channel;  // the first one's place in the arrays and planes of ConvFinish
@@ -67,6 +67,8 @@ struct ConvKernel {
   // past `count` are of code 0.
   void (*encode)(int count, const float* const* rows, float scale, int64_t n, uint32_t* out);
   void (*join)(int count, const int8_t* const* rows, int64_t n, uint32_t* out);
+  // Of kernels of one value an element: code `byte` of each of n elements of four, as a float; n is a multiple of kConvPanel.
+  void (*widen)(int64_t n, const uint32_t* elements, int byte, float* out);
   // `count` rows, one after the other on both sides; `rows` is null for rows of padding. Writes up to a vector past the end: rows are
   // placed in the order of their addresses.
   void (*place)(const RowPlacement& at, int64_t count, const uint32_t* rows, uint32_t* out);

@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "elements.h"
-#include "gemm/convert.h"
 #include "gemm/workspace.h"
 #include "loops.h"
 #include "scratch.h"
@@ -75,6 +74,22 @@ void splitPanels(const DirectConv& conv, const int8_t* panels, uint32_t* out) {
   });
 }
 
+// Packed panels in elements of one code, as floats.
+void widenPanels(const DirectConv& conv, const int8_t* panels, float* out) {
+  const int64_t channels = conv.shape.groups * conv.shape.outChannels, inChannels = conv.shape.inChannels, taps = conv.shape.taps();
+  const int64_t patch = conv.shape.patch();
+  forEachPanels(channels, channels * patch, [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const auto* from = reinterpret_cast<const uint32_t*>(panels + panel * panelBytes(inChannels, taps));
+      float* to = out + panel * patch * kConvPanel;
+      for (int64_t channel = 0; channel < inChannels; channel += kBytes, from += taps * kConvPanel) {
+        for (int byte = 0; byte < std::min(kBytes, inChannels - channel); ++byte, to += taps * kConvPanel)
+          conv.kernel.widen(taps * kConvPanel, from, byte, to);
+      }
+    }
+  });
+}
+
 int32_t startOf(const int8_t* codes, int64_t count) {
   int32_t sum = 0;
   for (int64_t i = 0; i < count; ++i) sum += codes[i];
@@ -123,15 +138,18 @@ void unpackConv(int64_t outChannels, int64_t inChannels, int64_t taps, const voi
 }
 
 ConvWeights floatConvWeights(const DirectConv& conv, const View& weight) {
-  const int64_t count = conv.shape.groups * conv.shape.outChannels * conv.shape.patch();
+  const int64_t channels = conv.shape.groups * conv.shape.outChannels, patch = conv.shape.patch();
+  const bool packed = weight.layout == Layout::packed;
   const Reader<float> reader(weight, 1);
   float* buffer = nullptr;
-  if (!reader.direct()) {
+  if (packed || !reader.direct()) {
     thread_local ThreadBuffer memory;
-    buffer = static_cast<float*>(memory.get((count + 1) * static_cast<int64_t>(sizeof(float))));
+    buffer = static_cast<float*>(memory.get((roundUp(channels, kConvPanel) * patch + 1) * static_cast<int64_t>(sizeof(float))));
     if (!buffer) return {};
   }
-  return {reinterpret_cast<const uint32_t*>(reader.read(0, count, buffer)), nullptr};
+  if (packed) widenPanels(conv, static_cast<const int8_t*>(weight.data) + headerBytes(channels), buffer);
+  const float* values = packed ? buffer : reader.read(0, channels * patch, buffer);
+  return {reinterpret_cast<const uint32_t*>(values), nullptr, !packed};
 }
 
 ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight) {

@@ -15,14 +15,9 @@ int64_t packedConvSize(int64_t outChannels, int64_t inChannels, int64_t taps);
 void packConv(int64_t outChannels, int64_t inChannels, int64_t taps, const int8_t* codes, void* packed);
 void unpackConv(int64_t outChannels, int64_t inChannels, int64_t taps, const void* packed, int8_t* codes);
 
-// The operands of convolveDirectly; `weights` is null when out of memory.
-struct ConvWeights {
-  const uint32_t* weights;
-  const int32_t* start;
-};
-// From a real weight, row-major, for a kernel of one value an element.
+// From a real weight, or from int8 codes, row-major or packed, for a kernel of one value an element.
 ConvWeights floatConvWeights(const DirectConv& conv, const View& weight);
-// From int8 codes, row-major or packed.
+// The same of codes for an integer kernel.
 ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight);
 
 }  // namespace quanto::cpu

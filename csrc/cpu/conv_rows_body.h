@@ -158,6 +158,19 @@ struct ConvRows {
     }
   }
 
+  static void widen(int64_t n, const uint32_t* elements, int byte, float* out) {
+    const auto widenAll = [&]<int lanes>(int64_t begin, int64_t end) {
+      using Some = Vectors<lanes>;
+      for (int64_t i = begin; i + lanes <= end; i += lanes) {
+        const auto codes = load<typename Some::Int>(elements + i) << (24 - 8 * byte) >> 24;
+        store(out + i, __builtin_convertvector(codes, typename Some::Float));
+      }
+    };
+    const int64_t whole = n / kLanes * kLanes;
+    widenAll.template operator()<kLanes>(0, whole);
+    if constexpr (kLanes > kConvPanel) widenAll.template operator()<kConvPanel>(whole, n);
+  }
+
   // [begin, end), and up to a vector past it.
   static void fill(uint32_t* begin, uint32_t* end, Int value) {
     for (; begin < end; begin += kLanes) store(begin, value);

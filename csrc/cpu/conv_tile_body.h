@@ -116,23 +116,23 @@ struct ConvLoops {
     }
   }
 
-  // Weights in panels, or in rows: there each pointer serves three rows, at 0, 1 and 2 strides, so that their addresses fit in the general
-  // registers.
+  // Each pointer serves three channels, at 0, 1 and 2 strides, so that their addresses fit in the general registers.
   template <int rows>
   struct Weights {
-    static constexpr bool kInRows = Traits::kPerElement == 1;
-    static constexpr int kPointers = kInRows ? (rows + 2) / 3 : 1;
+    static constexpr int kPointers = (rows + 2) / 3;
+    static constexpr bool kAnyStride = Traits::kPerElement == 1;
     const uint32_t* pointers[kPointers];
-    int64_t stride;
+    int64_t channelStride, groupStride;
 
-    explicit Weights(const ConvTile& tile) : stride(tile.weightStride) {
+    explicit Weights(const ConvTile& tile)
+        : channelStride(kAnyStride ? tile.channelStride : 1), groupStride(kAnyStride ? tile.groupStride : kConvPanel) {
 #pragma GCC unroll 3
-      for (int i = 0; i < kPointers; ++i) pointers[i] = tile.weights + 3 * i * stride;
+      for (int i = 0; i < kPointers; ++i) pointers[i] = tile.weights + 3 * i * channelStride;
     }
-    const uint32_t* at(int row) const { return kInRows ? pointers[row / 3] + row % 3 * stride : pointers[0] + row; }
+    const uint32_t* at(int row) const { return kAnyStride ? pointers[row / 3] + row % 3 * channelStride : pointers[0] + row; }
     void advance() {
 #pragma GCC unroll 3
-      for (auto& pointer : pointers) pointer += kInRows ? 1 : kConvPanel;
+      for (auto& pointer : pointers) pointer += kAnyStride ? groupStride : kConvPanel;
     }
   };
 
@@ -214,11 +214,19 @@ struct ConvLoops {
 template <class Traits>
 constexpr ConvKernel makeConvKernel(const char* name) {
   using Rows = ConvRows<Traits>;
-  ConvKernel kernel{name,    Traits::kLanes, Traits::kRows, Traits::kVectors, Traits::kPerElement, ConvLoops<Traits>::run,
-                    nullptr, nullptr,        Rows::place};
+  ConvKernel kernel{};
+  kernel.name = name;
+  kernel.lanes = Traits::kLanes;
+  kernel.rows = Traits::kRows;
+  kernel.vectors = Traits::kVectors;
+  kernel.perElement = Traits::kPerElement;
+  kernel.tile = ConvLoops<Traits>::run;
+  kernel.place = Rows::place;
   if constexpr (Traits::kPerElement > 1) {
     kernel.encode = Rows::encode;
     kernel.join = Rows::join;
+  } else {
+    kernel.widen = Rows::widen;
   }
   return kernel;
 }

@@ -73,6 +73,13 @@ void requireOne(const char* op, const char* name, const Tensor& scale) {
   if (scale.numel() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one ", name, " but got shape ", scale.shape().str());
 }
 
+// One number or one for each output channel, side by side.
+Tensor scaleOfChannels(const char* op, const ConvShape& shape, const Tensor& scale) {
+  if (scale.numel() != 1 && scale.numel() != shape.out[1])
+    fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one weight scale or ", shape.out[1], " but got shape ", scale.shape().str());
+  return contiguous(reshape(scale, {scale.numel()}));
+}
+
 }  // namespace
 
 Tensor conv2dFused(const Tensor& src, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& mean,
@@ -97,6 +104,33 @@ Tensor conv2dFused(const Tensor& src, const Tensor& weight, const std::optional<
   return dst;
 }
 
+Tensor conv2dWeightOnly(const Tensor& src, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias,
+                        const std::optional<Tensor>& mean, const std::optional<Tensor>& variance, const std::optional<Tensor>& normWeight,
+                        const std::optional<Tensor>& normBias, double eps, const std::optional<Tensor>& addend, const Shape& stride,
+                        const Shape& padding, const Shape& dilation, int64_t groups, int64_t activation) {
+  const char* op = "conv2dWeightOnly";
+  requireDType(op, "input", src, DType::float32);
+  requireDType(op, "weight codes", weight, DType::int8);
+  requireDType(op, "weight scale", scale, DType::float32);
+  const Tensor images = imagesOf(op, "input", src);
+  const ConvShape shape = convShape(op, src.shape(), weight.shape(), stride, padding, dilation, groups);
+  if (bias) requireShape(op, "bias", *bias, {shape.out[1]});
+  const Tensor flatScale = scaleOfChannels(op, shape, scale);
+  const Shape result = outputShape(src, shape);
+  const Steps steps = stepsOf(op, shape, result, {mean, variance, normWeight, normBias, eps}, addend, activation);
+  if (!src.device().backend.conv2dWeightOnly) {
+    const Tensor kernel = dequantize(weight, reshape(flatScale, {flatScale.numel(), 1, 1, 1}));
+    return take(steps, conv2d(src, kernel, bias, stride, padding, dilation, groups));
+  }
+  const Tensor dst = empty(result, src);
+  const auto images4d = [&](const Tensor& tensor) { return tensor ? asImages(tensor, shape.out) : tensor; };
+  launch<&Backend::conv2dWeightOnly>(op, flopsCost(shape.flops()), in(images), in(weight.packed() ? weight : contiguous(weight)),
+                                     in(flatScale), in(bias ? contiguous(cast(*bias, DType::float32)) : Tensor()), in(steps.normScale),
+                                     in(steps.normShift), in(images4d(steps.addend)), out(asImages(dst, shape.out)), block(shape.window),
+                                     static_cast<int32_t>(steps.activation));
+  return dst;
+}
+
 Tensor conv2dInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias,
                   const std::optional<Tensor>& mean, const std::optional<Tensor>& variance, const std::optional<Tensor>& normWeight,
                   const std::optional<Tensor>& normBias, double eps, const std::optional<Tensor>& addend,
@@ -110,11 +144,9 @@ Tensor conv2dInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weigh
   if (outScale) requireOne(op, "output scale", *outScale);
   const ConvShape shape = convShape(op, src.shape(), weight.shape(), stride, padding, dilation, groups);
   if (bias) requireShape(op, "bias", *bias, {shape.out[1]});
-  if (scale.numel() != 1 && scale.numel() != shape.out[1])
-    fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one weight scale or ", shape.out[1], " but got shape ", scale.shape().str());
   const Shape result = outputShape(src, shape);
   const Steps steps = stepsOf(op, shape, result, {mean, variance, normWeight, normBias, eps}, addend, activation);
-  const Tensor flatScale = contiguous(reshape(scale, {scale.numel()}));
+  const Tensor flatScale = scaleOfChannels(op, shape, scale);
 
   // The kernel divides in float32; other dtypes have a rounding of their own.
   if (src.dtype() != DType::int8) requireReal(op, "input", src);

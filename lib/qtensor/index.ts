@@ -30,5 +30,5 @@ export {
   type QuantizeWeightOptions,
 } from './quantizers';
 export { sameScale } from './scale';
-export { convolveIntegers, fusedLinear, isInt8Weight, quantizedOps } from './rules';
+export { convolveIntegers, convolveWeightOnly, fusedLinear, isInt8Weight, quantizedOps } from './rules';
 export { loadQTensor, saveQTensor } from './state';

@@ -266,13 +266,50 @@ export function convolveIntegers(src: Tensor, weight: QBytesTensor, bias: Tensor
   );
 }
 
-/** Convolutions of integers by integers. The original's run on dequantized values, to which this is equal up to float rounding. */
-const integerConv: Rule = ({ inputs, attributes }) => {
-  const [src, weight, bias] = inputs as readonly [Tensor, Tensor, Tensor | undefined];
+/** @internal Floats by int8 weights that never become a float tensor; null: these operands need the separate ops. */
+export function convolveWeightOnly(
+  src: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  conv: ConvAttributes & { readonly steps?: ConvSteps },
+): Tensor | null {
+  if (src.isQuantized || src.dtype !== 'float32' || !isInt8Weight(weight) || weight.dtype !== 'float32') return null;
+  const { codes, scale } = weight.stored;
+  const { mean, variance, normWeight, normBias, eps, addend, activation } = nativeSteps(conv.steps ?? {});
+  return Tensor.fromNative(
+    native.conv2dWeightOnly(
+      src.native,
+      codes.native,
+      scale.native,
+      bias?.native ?? null,
+      mean,
+      variance,
+      normWeight,
+      normBias,
+      eps,
+      addend,
+      conv.stride,
+      conv.padding,
+      conv.dilation,
+      conv.groups,
+      activation,
+    ),
+  );
+}
+
+/**
+ * Convolutions with int8 weights, in integers where the input is quantized too. The original's run on dequantized values, to which these are
+ * equal up to float rounding.
+ */
+const quantizedConv: Rule = ({ inputs, attributes }) => {
+  const [src, weight, bias = null] = inputs as readonly [Tensor, Tensor, Tensor?];
+  const conv = attributes as ConvAttributes;
+  if (bias?.isQuantized) return null;
+  if (!src.isQuantized) return convolveWeightOnly(src, weight, bias, conv);
   const quantized = activation(src);
-  if (!quantized || !isInt8(quantized) || !isInt8Weight(weight) || bias?.isQuantized || quantized.dtype !== weight.dtype) return null;
+  if (!quantized || !isInt8(quantized) || !isInt8Weight(weight) || quantized.dtype !== weight.dtype) return null;
   consume(quantized);
-  return convolveIntegers(quantized.codes, weight, bias ?? null, { ...(attributes as ConvAttributes), srcScale: quantized.scale });
+  return convolveIntegers(quantized.codes, weight, bias, { ...conv, srcScale: quantized.scale });
 };
 
 const rules: Readonly<Record<string, Rule>> = {
@@ -310,7 +347,7 @@ const rules: Readonly<Record<string, Rule>> = {
   matmul: integerMatmul,
   attention: integerAttention,
   linear: quantizedLinear,
-  conv2d: integerConv,
+  conv2d: quantizedConv,
 };
 
 /** Names of the ops that have a rule. */

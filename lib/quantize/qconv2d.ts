@@ -1,6 +1,6 @@
 import { Conv2d } from '../nn';
 import { conv2d, convAttributes, conv2dFused, type ConvSteps } from '../ops/conv';
-import { convolveIntegers, isInt8Weight, QBytesTensor, QTensor, type QType } from '../qtensor';
+import { convolveIntegers, convolveWeightOnly, isInt8Weight, QBytesTensor, QTensor, type QType } from '../qtensor';
 import type { Tensor } from '../tensor/tensor';
 
 import { calibrations } from './calibration-scope';
@@ -59,7 +59,8 @@ export class QConv2d extends QModule(Conv2d) {
     const codes = this.inputCodes;
     if (codes) return this.convolveCodes(src, codes.scale, weight, steps, reader);
     if (activations && this.quantizesInput && this.calibrated.input) return null;
-    return conv2dFused(src, weight.dequantize(), this.bias, this, steps);
+    const product = convolveWeightOnly(src, weight, this.bias, { ...convAttributes(this), steps });
+    return product ?? conv2dFused(src, weight.dequantize(), this.bias, this, steps);
   }
 
   /** In integers, to float32 or to the codes that the next convolution wants; null for weights of other types. */

@@ -55,6 +55,12 @@ const rows: readonly Row[] = [
   { operation: 'linear', native: 'linearBits', kernel: 'bits', refusal: (module) => needsFewBits(module) ?? needsFloatInput(module) },
   { operation: 'linear', native: 'linear', kernel: 'float32', refusal: () => null },
   { operation: 'conv2d', native: 'conv2dInt8', kernel: 'conv', refusal: (module) => needsInt8Weight(module) ?? needsInt8Input(module) },
+  {
+    operation: 'conv2d',
+    native: 'conv2dWeightOnly',
+    kernel: 'float32',
+    refusal: (module) => needsInt8Weight(module) ?? needsFloatInput(module),
+  },
   { operation: 'conv2d', native: 'conv2d', kernel: 'float32', refusal: () => null },
   { operation: 'layerNorm', native: 'layerNormInt8', kernel: null, refusal: needsInt8Output },
   { operation: 'layerNorm', native: 'layerNorm', kernel: null, refusal: () => null },

@@ -2,7 +2,7 @@
 import { native } from '../../lib/native';
 import * as ops from '../../lib/ops';
 import { convAttributes, conv2dFused } from '../../lib/ops/conv';
-import { convolveIntegers, QBytesTensor, qtypes } from '../../lib/qtensor';
+import { convolveIntegers, convolveWeightOnly, QBytesTensor, qtypes } from '../../lib/qtensor';
 import { Tensor } from '../../lib/tensor/tensor';
 import type { Case, Input } from '../harness/case';
 import { countOf, NdArray, type Shape } from '../harness/ndarray';
@@ -161,8 +161,47 @@ function integerStepsRow(row: Sizes): Case {
   };
 }
 
+/** Floats by int8 weights, with steps where there is a scale for each channel. */
+function weightOnlyRow(row: Sizes, perChannel: boolean): Case {
+  const { name, src, weight, options } = row;
+  const dequantized = (w: NdArray, scale: NdArray) => {
+    const patch = countOf(weight.slice(1));
+    return new NdArray(
+      w.shape,
+      w.data.map((code, i) => code * scale.data[scale.ndim === 0 ? 0 : Math.floor(i / patch)]),
+    );
+  };
+  const referenceOf =
+    (map: (array: NdArray) => NdArray, relu: boolean) =>
+    (...[x, w, scale, bias, ...steps]: NdArray[]) => {
+      const sums = conv2d(options)(map(x), map(dequantized(w, scale)));
+      return taken(sums, map(bias), perChannel ? steps.map(map) : noSteps(sums), relu && perChannel);
+    };
+  return {
+    family: 'conv',
+    name: `conv2d by qint8 ${perChannel ? 'and its steps' : 'with one scale'} ${name}`,
+    inputs: [{ shape: src }, ...codeInputs(row, perChannel).slice(2), ...(perChannel ? stepInputs(row) : [])],
+    run: (...inputs) => {
+      const [x, w, scale, bias, ...steps] = inputs.map(ops.clone);
+      const stored = weightOf(w, scale, !perChannel);
+      if (!perChannel) return ops.conv2d(x, stored, bias, options);
+      // Other dtypes than float32 take the separate ops.
+      const conv = { ...convAttributes(options), steps: stepsOf(steps) };
+      return convolveWeightOnly(x, stored, bias, conv) ?? conv2dFused(x, stored.dequantize(), bias, options, conv.steps);
+    },
+    reference: referenceOf((array) => array, true),
+    magnitude: referenceOf(absolute, false),
+    gradient: false,
+    roundings: countOf(weight.slice(1)) + 8,
+    // The dequantized weight, the sum, and the bias added to it.
+    halfRoundings: perChannel ? false : 3,
+  };
+}
+
 export const convStepCases: readonly Case[] = sizes.flatMap((row) => [
   fusedRow(row),
+  weightOnlyRow(row, true),
+  weightOnlyRow(row, false),
   integerRow(row, true),
   integerRow(row, false),
   integerStepsRow(row),

@@ -8,25 +8,37 @@ using namespace test;
 
 namespace {
 
-void runInt8(const conv::Call& call, bool packs, Tensor& out) {
-  const Shape& shape = call.weight->shape();
-  const Tensor packed(DType::uint8, {static_cast<int64_t>(device().packedConvBytes(shape[0], shape[1], shape[2] * shape[3]))});
+// A weight on the device, row-major or packed.
+class WeightOnDevice {
+ public:
   // Codes begin where memory is not aligned.
-  const OnDevice src(*call.src, call.src->dtype() == DType::int8 ? 1 : 0), srcScale(*call.srcScale), weight(*call.weight, 1);
-  const OnDevice scale(*call.scale), form(packed), target(out);
-  const MaybeOnDevice bias(call.bias), normScale(call.normScale), normShift(call.normShift), addend(call.addend), outScale(call.outScale);
-  View weightView = *static_cast<const View*>(weight);
-  if (packs) {
-    CHECK(device().packConvWeight(queue, weight, form) == Status::ok, "packConvWeight failed");
-    Tensor back(DType::int8, shape);
+  WeightOnDevice(const Tensor& weight, bool packs) : rows_(weight, 1), form_(packedMemory(weight.shape())) {
+    view_ = *static_cast<const View*>(rows_);
+    if (!packs) return;
+    CHECK(device().packConvWeight(queue, rows_, form_) == Status::ok, "packConvWeight failed");
+    Tensor back(DType::int8, weight.shape());
     const OnDevice unpacked(back);
-    weightView.data = static_cast<const View*>(form)->data;
-    weightView.layout = Layout::packed;
-    CHECK(device().unpackConvWeight(queue, &weightView, unpacked) == Status::ok, "unpackConvWeight failed");
+    view_.data = static_cast<const View*>(form_)->data;
+    view_.layout = Layout::packed;
+    CHECK(device().unpackConvWeight(queue, &view_, unpacked) == Status::ok, "unpackConvWeight failed");
     unpacked.read(back);
-    CHECK(back.values() == call.weight->values(), "unpackConvWeight gives other codes");
+    CHECK(back.values() == weight.values(), "unpackConvWeight gives other codes");
   }
-  CHECK(device().conv2dInt8(queue, src, srcScale, &weightView, scale, bias, normScale, normShift, addend, target, outScale, call.window,
+  operator const View*() const { return &view_; }
+
+ private:
+  static Tensor packedMemory(const Shape& shape) {
+    return Tensor(DType::uint8, {static_cast<int64_t>(device().packedConvBytes(shape[0], shape[1], shape[2] * shape[3]))});
+  }
+  const OnDevice rows_, form_;
+  View view_;
+};
+
+void runInt8(const conv::Call& call, bool packs, Tensor& out) {
+  const OnDevice src(*call.src, call.src->dtype() == DType::int8 ? 1 : 0), srcScale(*call.srcScale), scale(*call.scale), target(out);
+  const WeightOnDevice weight(*call.weight, packs);
+  const MaybeOnDevice bias(call.bias), normScale(call.normScale), normShift(call.normShift), addend(call.addend), outScale(call.outScale);
+  CHECK(device().conv2dInt8(queue, src, srcScale, weight, scale, bias, normScale, normShift, addend, target, outScale, call.window,
                             call.activation) == Status::ok,
         "conv2dInt8 failed");
   target.read(out);
@@ -37,6 +49,16 @@ void runFused(const conv::Call& call, Tensor& out) {
   const MaybeOnDevice bias(call.bias), normScale(call.normScale), normShift(call.normShift), addend(call.addend);
   CHECK(device().conv2dFused(queue, src, weight, bias, normScale, normShift, addend, target, call.window, call.activation) == Status::ok,
         "conv2dFused failed");
+  target.read(out);
+}
+
+void runWeightOnly(const conv::Call& call, bool packs, Tensor& out) {
+  const OnDevice src(*call.src), scale(*call.scale), target(out);
+  const WeightOnDevice weight(*call.weight, packs);
+  const MaybeOnDevice bias(call.bias), normScale(call.normScale), normShift(call.normShift), addend(call.addend);
+  CHECK(device().conv2dWeightOnly(queue, src, weight, scale, bias, normScale, normShift, addend, target, call.window, call.activation) ==
+            Status::ok,
+        "conv2dWeightOnly failed");
   target.read(out);
 }
 
@@ -85,7 +107,7 @@ void testAffine() {
 int main() {
   unsetenv("QUANTO_VISIBLE_DEVICES");
   queue = device().openQueue(0);
-  conv::testCases(24, runInt8, runFused);
+  conv::testCases(24, runInt8, runFused, runWeightOnly);
   conv::testRounding(runInt8);
   testAffine();
   CHECK(emulator::takeComplaints() == nullptr, "the convolutions misuse nothing");

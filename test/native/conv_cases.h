@@ -196,19 +196,27 @@ void int8Case(const Case& c, const Options& options, DType outType, const Run& r
       isExact ? 0 : 4);
 }
 
-// run(call, out) runs the slot conv2dFused.
+// run(call, out) runs the slot conv2dFused, or, with a weight of codes, conv2dWeightOnly.
 template <class Run>
-void fusedCase(const Case& c, const Options& options, const Run& run) {
+void realCase(const char* name, const Case& c, const Options& options, bool ofCodes, const Run& run) {
   const Window& w = c.window;
   const Shape shape = outShape(c);
   Tensor src(DType::float32, {c.images, c.inChannels, c.height, c.width});
   Tensor weight(DType::float32, {c.outChannels, c.inChannels / w.groups, w.kernel[0], w.kernel[1]});
   Tensor out(DType::float32, shape), sums(DType::float32, shape);
   for (Tensor* tensor : {&src, &weight}) tensor->randomize(random_);
+  Tensor codes(DType::int8, weight.shape()), scale(DType::float32, {options.perChannel ? c.outChannels : 1});
+  if (ofCodes) {
+    const int64_t patch = weight.count() / c.outChannels;
+    codes.fill([](int64_t) { return random_.code(); });
+    scale.fill([](int64_t) { return 0.01 + 0.02 * std::fabs(random_.symmetric()); });
+    weight.fill([&](int64_t i) { return codes[i] * scale[scale.count() == 1 ? 0 : i / patch]; });
+  }
   const Steps steps(shape, options);
   Call call{};
   call.src = &src;
-  call.weight = &weight;
+  call.weight = ofCodes ? &codes : &weight;
+  call.scale = optional(ofCodes, scale);
   call.bias = optional(options.bias, steps.bias);
   call.window = &w;
   run(call, sums);
@@ -224,18 +232,17 @@ void fusedCase(const Case& c, const Options& options, const Run& run) {
     return values;
   };
   const std::vector<double> exact = sumsOf<double>(c, x, y, shape), magnitude = sumsOf<double>(c, absolute(x), absolute(y), shape);
-  const double terms = static_cast<double>(weight.count()) / static_cast<double>(c.outChannels) + 1;
+  const double terms = static_cast<double>(weight.count()) / static_cast<double>(c.outChannels) + (ofCodes ? 4 : 1);
   double worst = 0;
   for (int64_t i = 0; i < sums.count(); ++i) {
     const double bias = options.bias ? steps.bias[steps.channelOf(i)] : 0;
     const double error = std::fabs(sums[i] - exact[i] - bias) / ((magnitude[i] + std::fabs(bias)) * std::ldexp(1, -24) + 1e-30);
     if (!(error <= worst)) worst = error;
   }
-  CHECK(worst <= terms, "sums of %g terms are off by %g steps", terms, worst);
+  CHECK(worst <= terms, "%s: sums of %g terms are off by %g steps", name, terms, worst);
   const bool isExact = steps.isExact();
   checkEach(
-      "conv2dFused", out, isExact ? 0 : 8, [&](int64_t i) -> double { return steps.take(i, static_cast<float>(sums[i])); },
-      isExact ? 0 : 4);
+      name, out, isExact ? 0 : 8, [&](int64_t i) -> double { return steps.take(i, static_cast<float>(sums[i])); }, isExact ? 0 : 4);
 }
 
 // Quotients at and beside the halves between two codes, where division must be rounded as written.
@@ -263,15 +270,17 @@ void testRounding(const Run& run) {
   }
 }
 
-// `runs` of each case, a third of which run the float slot as well.
-template <class RunInt8, class RunFused>
-void testCases(int runs, const RunInt8& runInt8, const RunFused& runFused) {
+// `runs` of each case, a third of which run the slots of real values as well.
+template <class RunInt8, class RunFused, class RunWeightOnly>
+void testCases(int runs, const RunInt8& runInt8, const RunFused& runFused, const RunWeightOnly& runWeightOnly) {
   unsigned bits = 0;
   for (const Case& c : kCases) {
     // 11 and 640 have no common divisor, so that the options go through all their combinations over the cases.
     for (int run = 0; run < runs; ++run, bits += 11) {
       int8Case(c, Options(bits), run % 3 == 0 ? DType::float32 : run % 3 == 1 ? DType::float16 : DType::bfloat16, runInt8);
-      if (run % 3 == 0) fusedCase(c, Options(bits), runFused);
+      if (run % 3 != 0) continue;
+      realCase("conv2dFused", c, Options(bits), false, runFused);
+      realCase("conv2dWeightOnly", c, Options(bits), true, [&](const Call& call, Tensor& out) { runWeightOnly(call, run % 2 == 0, out); });
     }
   }
 }

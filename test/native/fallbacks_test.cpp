@@ -21,6 +21,7 @@ Backend leanBackend() {
   backend.layerNormInt8 = nullptr;
   backend.rmsNormInt8 = nullptr;
   backend.conv2dFused = nullptr;
+  backend.conv2dWeightOnly = nullptr;
   backend.conv2dInt8 = nullptr;
   backend.batchNormAffine = nullptr;
   backend.batchNorm = nullptr;
@@ -130,6 +131,14 @@ void testConvs() {
                               sizes.groups, activation),
              ops::conv2dFused(there(src), there(weight), there(s.bias), there(s.mean), there(s.variance), there(s.normWeight),
                               there(s.normBias), kEps, there(s.addend), stride, padding, dilation, sizes.groups, activation));
+
+        const Tensor small = codes(sizes.weight), factor = exactScales({which % 2 ? channels : 1}, DType::float32);
+        same("conv2dWeightOnly",
+             ops::conv2dWeightOnly(src, small, factor, s.bias, s.mean, s.variance, s.normWeight, s.normBias, kEps, s.addend, stride,
+                                   padding, dilation, sizes.groups, activation),
+             ops::conv2dWeightOnly(there(src), there(small), there(factor), there(s.bias), there(s.mean), there(s.variance),
+                                   there(s.normWeight), there(s.normBias), kEps, there(s.addend), stride, padding, dilation, sizes.groups,
+                                   activation));
 
         // Float inputs are quantized, and results are where a scale is given for them.
         const bool quantizes = which % 3 == 0;

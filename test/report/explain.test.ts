@@ -152,7 +152,11 @@ describe('what a layer runs of what follows it', () => {
       {
         op: 'conv2d',
         kernel: kernels.float32,
-        notes: ['the weight is dequantized in every forward', 'not served by conv2dInt8: the weight is qint4, not qint8'],
+        notes: [
+          'the weight is dequantized in every forward',
+          'not served by conv2dInt8: the weight is qint4, not qint8',
+          'not served by conv2dWeightOnly: the weight is qint4, not qint8',
+        ],
       },
     ]);
   });

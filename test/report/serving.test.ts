@@ -64,18 +64,14 @@ const convolution = (options: QuantizeOptions): QuantizedModule => {
   return asQuantized(layer);
 };
 
+const notServed = (weights: string) => ['conv2dInt8', 'conv2dWeightOnly'].map((op) => `${op}: the weight is ${weights}, not qint8`);
+
 test.each<[string, QuantizeOptions, string, string, string[]]>([
   ['integers', { weights: 'qint8', activations: 'qint8', integerConvs: true }, 'conv2dInt8', 'conv', []],
-  ['int8 weights', { weights: 'qint8' }, 'conv2d', 'float32', ['conv2dInt8: the input is float']],
-  ['int4 weights', { weights: 'qint4' }, 'conv2d', 'float32', ['conv2dInt8: the weight is qint4, not qint8']],
-  ['float8 weights', { weights: 'qfloat8' }, 'conv2d', 'float32', ['conv2dInt8: the weight is qfloat8_e4m3fn, not qint8']],
-  [
-    'int2 weights, int8 inputs',
-    { weights: 'qint2', activations: 'qint8', integerConvs: true },
-    'conv2d',
-    'float32',
-    ['conv2dInt8: the weight is qint2, not qint8'],
-  ],
+  ['int8 weights', { weights: 'qint8' }, 'conv2dWeightOnly', 'float32', ['conv2dInt8: the input is float']],
+  ['int4 weights', { weights: 'qint4' }, 'conv2d', 'float32', notServed('qint4')],
+  ['float8 weights', { weights: 'qfloat8' }, 'conv2d', 'float32', notServed('qfloat8_e4m3fn')],
+  ['int2 weights, int8 inputs', { weights: 'qint2', activations: 'qint8', integerConvs: true }, 'conv2d', 'float32', notServed('qint2')],
 ])('a convolution, %s', (_, options, op, kernel, refusals) => {
   expect(serving(convolution(options))).toEqual({ native: op, kernel, refusals });
 });
