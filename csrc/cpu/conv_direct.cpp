@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "conv_pack.h"
 #include "conv_patches.h"
 #include "elements.h"
 #include "elementwise.h"
@@ -14,6 +15,9 @@
 
 namespace quanto::cpu {
 namespace {
+
+// Units of each thread that still widen packed weights themselves.
+constexpr int64_t kUnitsThatWiden = 8;
 
 // One band of output rows of one image and group, for some of the group's channels.
 struct Unit {
@@ -70,6 +74,7 @@ struct Memory {
   uint32_t* encoded;
   PixelVector* pixels;
   float* buffer;
+  float* panel;
 };
 
 void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, const ConvWeights& weights, const void* next,
@@ -102,6 +107,7 @@ void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, co
 
   const int64_t elements = conv.elements();
   const bool inRows = weights.inRows;
+  int64_t widened = -1;  // the panel in memory
   const int32_t* start = weights.start;
   const Pieces across(vectors, kernel.vectors);
   const int64_t tiles = unit.channels / kernel.rows * across.pieces;
@@ -110,7 +116,14 @@ void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, co
     // A tile stays within a panel.
     const int64_t inPanel = channel % kConvPanel;
     const int64_t rows = std::min({static_cast<int64_t>(kernel.rows), kConvPanel - inPanel, first + unit.channels - channel});
-    const uint32_t* from = weights.weights + (inRows ? channel * elements : channel / kConvPanel * kConvPanel * elements + inPanel);
+    const int64_t panel = channel / kConvPanel;
+    if (weights.packed && panel != widened) {
+      widened = panel;
+      widenPanel(conv, weights.packed, panel, memory.panel);
+    }
+    const uint32_t* from = weights.packed ? reinterpret_cast<const uint32_t*>(memory.panel) + inPanel
+                           : inRows       ? weights.weights + channel * elements
+                                          : weights.weights + panel * kConvPanel * elements + inPanel;
     for (int64_t piece = 0; piece < across.pieces; ++piece) {
       kernel.tile(static_cast<int>(rows), static_cast<int>(across.size(piece)),
                   {elements, plan.offsets(), from, inRows ? elements : 1, inRows ? 1 : kConvPanel, start ? start + channel : nullptr,
@@ -133,7 +146,7 @@ int64_t DirectConv::columns() const {
   return byTaps() ? (taps + kernel.perElement - 1) / kernel.perElement : taps;
 }
 
-Status convolveDirectly(const DirectConv& conv, const ConvWeights& weights) {
+Status convolveDirectly(const DirectConv& conv, const ConvWeights& given) {
   const ConvShape& shape = conv.shape;
   const int64_t planes = shape.images * shape.groups;
   if (planes == 0 || shape.outChannels == 0 || shape.outPixels() == 0) return Status::ok;
@@ -150,27 +163,33 @@ Status convolveDirectly(const DirectConv& conv, const ConvWeights& weights) {
   const int64_t atEncoded = buffers.add(plan.encodedElements() * sizeof(uint32_t));
   const int64_t atPixels = buffers.add(plan.vectors() * sizeof(PixelVector));
   const int64_t atBuffer = buffers.add(isBuffered(conv) ? parts.largest() * pixels * sizeof(float) : 0);
+  const int64_t atPanel = buffers.add(given.packed ? conv.elements() * kConvPanel * sizeof(float) : 0);
+
+  // Few units widen their panels one by one as they want them, in the first-level cache: what one thread widens for all has to come from
+  // its cache into those of the others. Many would do it too often.
+  const int64_t units = planes * bands.pieces * parts.pieces;
+  const ConvWeights weights = given.packed && units > kUnitsThatWiden * threadCount() ? widenPanels(conv, given.packed) : given;
+  if (!weights.weights && !weights.packed) return Status::outOfMemory;
 
   std::atomic<bool> failed{false};
   const int64_t work = conv.elements() * parts.largest() * pixels;
-  parallelFor(planes * bands.pieces * parts.pieces, std::max<int64_t>(1, kCheapGrain * 8 / std::max<int64_t>(1, work)),
-              [&](int64_t begin, int64_t end) {
-                thread_local ThreadBuffer buffer;
-                char* base = static_cast<char*>(buffer.get(buffers.bytes));
-                if (!base) {
-                  failed = true;
-                  return;
-                }
-                const Memory memory{reinterpret_cast<uint32_t*>(base + atPatches), reinterpret_cast<uint32_t*>(base + atEncoded),
-                                    reinterpret_cast<PixelVector*>(base + atPixels), reinterpret_cast<float*>(base + atBuffer)};
-                for (int64_t i = begin; i < end; ++i) {
-                  const int64_t part = i % parts.pieces, band = i / parts.pieces % bands.pieces, pair = i / parts.pieces / bands.pieces;
-                  const Unit unit{pair / shape.groups, pair % shape.groups, bands.begin(band),
-                                  bands.size(band),    parts.begin(part),   parts.size(part)};
-                  const bool readsOn = bands.pieces * parts.pieces == 1 && i + 1 < end;
-                  runUnit(conv, plan, unit, weights, readsOn ? plan.planes(pair + 1) : nullptr, memory);
-                }
-              });
+  parallelFor(units, std::max<int64_t>(1, kCheapGrain * 8 / std::max<int64_t>(1, work)), [&](int64_t begin, int64_t end) {
+    thread_local ThreadBuffer buffer;
+    char* base = static_cast<char*>(buffer.get(buffers.bytes));
+    if (!base) {
+      failed = true;
+      return;
+    }
+    const Memory memory{reinterpret_cast<uint32_t*>(base + atPatches), reinterpret_cast<uint32_t*>(base + atEncoded),
+                        reinterpret_cast<PixelVector*>(base + atPixels), reinterpret_cast<float*>(base + atBuffer),
+                        reinterpret_cast<float*>(base + atPanel)};
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t part = i % parts.pieces, band = i / parts.pieces % bands.pieces, pair = i / parts.pieces / bands.pieces;
+      const Unit unit{pair / shape.groups, pair % shape.groups, bands.begin(band), bands.size(band), parts.begin(part), parts.size(part)};
+      const bool readsOn = bands.pieces * parts.pieces == 1 && i + 1 < end;
+      runUnit(conv, plan, unit, weights, readsOn ? plan.planes(pair + 1) : nullptr, memory);
+    }
+  });
   return failed ? Status::outOfMemory : Status::ok;
 }
 

@@ -29,11 +29,12 @@ struct DirectConv {
 };
 
 // Weights as the kernel reads them, elements in the order [block][row][column]: panels of kConvPanel output channels, zero padded, or rows
-// (conv_kernel.h). `weights` is null when out of memory; `start` is null, or what integer sums start with, for each output channel.
+// (conv_kernel.h); or, for a float kernel, panels of packed codes, which are widened here. All are null when out of memory.
 struct ConvWeights {
   const uint32_t* weights = nullptr;
-  const int32_t* start = nullptr;
+  const int32_t* start = nullptr;  // null, or what integer sums start with, for each output channel
   bool inRows = false;
+  const int8_t* packed = nullptr;
 };
 
 Status convolveDirectly(const DirectConv& conv, const ConvWeights& weights);

@@ -57,7 +57,7 @@ Status convolve(const ConvShape& shape, const ConvOperands& operands, const View
   const DirectConv conv{
       shape, integers ? convInt8Kernel() : convFloatKernel(), input, readNumber(operands.srcScale), *operands.src, finish, activation, out};
   const ConvWeights weights = integers ? int8ConvWeights(conv, weight) : floatConvWeights(conv, weight);
-  if (!weights.weights) return Status::outOfMemory;
+  if (!weights.weights && !weights.packed) return Status::outOfMemory;
   return convolveDirectly(conv, weights);
 }
 

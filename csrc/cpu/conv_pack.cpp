@@ -74,22 +74,6 @@ void splitPanels(const DirectConv& conv, const int8_t* panels, uint32_t* out) {
   });
 }
 
-// Packed panels in elements of one code, as floats.
-void widenPanels(const DirectConv& conv, const int8_t* panels, float* out) {
-  const int64_t channels = conv.shape.groups * conv.shape.outChannels, inChannels = conv.shape.inChannels, taps = conv.shape.taps();
-  const int64_t patch = conv.shape.patch();
-  forEachPanels(channels, channels * patch, [&](int64_t begin, int64_t end) {
-    for (int64_t panel = begin; panel < end; ++panel) {
-      const auto* from = reinterpret_cast<const uint32_t*>(panels + panel * panelBytes(inChannels, taps));
-      float* to = out + panel * patch * kConvPanel;
-      for (int64_t channel = 0; channel < inChannels; channel += kBytes, from += taps * kConvPanel) {
-        for (int byte = 0; byte < std::min(kBytes, inChannels - channel); ++byte, to += taps * kConvPanel)
-          conv.kernel.widen(taps * kConvPanel, from, byte, to);
-      }
-    }
-  });
-}
-
 int32_t startOf(const int8_t* codes, int64_t count) {
   int32_t sum = 0;
   for (int64_t i = 0; i < count; ++i) sum += codes[i];
@@ -139,17 +123,34 @@ void unpackConv(int64_t outChannels, int64_t inChannels, int64_t taps, const voi
 
 ConvWeights floatConvWeights(const DirectConv& conv, const View& weight) {
   const int64_t channels = conv.shape.groups * conv.shape.outChannels, patch = conv.shape.patch();
-  const bool packed = weight.layout == Layout::packed;
+  if (weight.layout == Layout::packed) return {.packed = static_cast<const int8_t*>(weight.data) + headerBytes(channels)};
   const Reader<float> reader(weight, 1);
   float* buffer = nullptr;
-  if (packed || !reader.direct()) {
+  if (!reader.direct()) {
     thread_local ThreadBuffer memory;
-    buffer = static_cast<float*>(memory.get((roundUp(channels, kConvPanel) * patch + 1) * static_cast<int64_t>(sizeof(float))));
+    buffer = static_cast<float*>(memory.get((channels * patch + 1) * static_cast<int64_t>(sizeof(float))));
     if (!buffer) return {};
   }
-  if (packed) widenPanels(conv, static_cast<const int8_t*>(weight.data) + headerBytes(channels), buffer);
-  const float* values = packed ? buffer : reader.read(0, channels * patch, buffer);
-  return {reinterpret_cast<const uint32_t*>(values), nullptr, !packed};
+  return {.weights = reinterpret_cast<const uint32_t*>(reader.read(0, channels * patch, buffer)), .inRows = true};
+}
+
+void widenPanel(const DirectConv& conv, const int8_t* panels, int64_t panel, float* out) {
+  const int64_t inChannels = conv.shape.inChannels, taps = conv.shape.taps();
+  const auto* from = reinterpret_cast<const uint32_t*>(panels + panel * panelBytes(inChannels, taps));
+  const int64_t n = taps * kConvPanel;
+  for (int64_t channel = 0; channel < inChannels; channel += kBytes, from += n, out += kBytes * n)
+    conv.kernel.widen(static_cast<int>(std::min(kBytes, inChannels - channel)), n, from, out);
+}
+
+ConvWeights widenPanels(const DirectConv& conv, const int8_t* panels) {
+  const int64_t count = convPanels(conv.shape), floats = conv.shape.patch() * kConvPanel;
+  thread_local ThreadBuffer memory;
+  auto* out = static_cast<float*>(memory.get((count * floats + 1) * static_cast<int64_t>(sizeof(float))));
+  if (!out) return {};
+  forEachPanels(conv.shape.groups * conv.shape.outChannels, count * floats, [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) widenPanel(conv, panels, panel, out + panel * floats);
+  });
+  return {.weights = reinterpret_cast<const uint32_t*>(out)};
 }
 
 ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight) {
@@ -170,9 +171,9 @@ ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight) {
     const int8_t* panels = static_cast<const int8_t*>(weight.data) + headerBytes(channels);
     const auto* sums = static_cast<const int32_t*>(weight.data);
     for (int64_t o = 0; o < rounded; ++o) start[o] = -128 * sums[o];
-    if (conv.kernel.perElement == kBytes) return {reinterpret_cast<const uint32_t*>(panels), start};
+    if (conv.kernel.perElement == kBytes) return {.weights = reinterpret_cast<const uint32_t*>(panels), .start = start};
     splitPanels(conv, panels, weights);
-    return {weights, start};
+    return {.weights = weights, .start = start};
   }
   const auto* codes = static_cast<const int8_t*>(weight.data);
   if (packed) {
@@ -192,7 +193,7 @@ ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight) {
       start[o] = startOf(codes + o * patch, patch);
     }
   });
-  return {weights, start};
+  return {.weights = weights, .start = start};
 }
 
 }  // namespace quanto::cpu

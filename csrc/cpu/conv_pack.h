@@ -17,6 +17,9 @@ void unpackConv(int64_t outChannels, int64_t inChannels, int64_t taps, const voi
 
 // From a real weight, or from int8 codes, row-major or packed, for a kernel of one value an element.
 ConvWeights floatConvWeights(const DirectConv& conv, const View& weight);
+// One of the panels of packed codes as floats, or all of them.
+void widenPanel(const DirectConv& conv, const int8_t* panels, int64_t panel, float* out);
+ConvWeights widenPanels(const DirectConv& conv, const int8_t* panels);
 // The same of codes for an integer kernel.
 ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight);
 

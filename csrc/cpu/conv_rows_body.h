@@ -158,17 +158,23 @@ struct ConvRows {
     }
   }
 
-  static void widen(int64_t n, const uint32_t* elements, int byte, float* out) {
-    const auto widenAll = [&]<int lanes>(int64_t begin, int64_t end) {
-      using Some = Vectors<lanes>;
-      for (int64_t i = begin; i + lanes <= end; i += lanes) {
-        const auto codes = load<typename Some::Int>(elements + i) << (24 - 8 * byte) >> 24;
-        store(out + i, __builtin_convertvector(codes, typename Some::Float));
-      }
-    };
-    const int64_t whole = n / kLanes * kLanes;
-    widenAll.template operator()<kLanes>(0, whole);
-    if constexpr (kLanes > kConvPanel) widenAll.template operator()<kConvPanel>(whole, n);
+  template <int lanes>
+  static void widenVector(int count, int64_t n, const uint32_t* elements, float* out) {
+    using Some = Vectors<lanes>;
+    const auto four = load<typename Some::Int>(elements);
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      if (c < count) store(out + c * n, __builtin_convertvector(four << (24 - 8 * c) >> 24, typename Some::Float));
+    }
+  }
+
+  static void widen(int count, int64_t n, const uint32_t* elements, float* out) {
+    int64_t i = 0;
+    if (count == 4) {
+      for (; i + kLanes <= n; i += kLanes) widenVector<kLanes>(4, n, elements + i, out + i);
+    }
+    constexpr int kRest = kLanes < kConvPanel ? kLanes : kConvPanel;
+    for (; i < n; i += kRest) widenVector<kRest>(count, n, elements + i, out + i);
   }
 
   // [begin, end), and up to a vector past it.

@@ -16,7 +16,8 @@ class Parameter {
  public:
   explicit Parameter(const View* view) : reader_(view ? *view : View{}, 1), given_(view != nullptr) {}
   // Null where there is none.
-  const float* read(int64_t n, float* buffer) const { return given_ ? reader_.read(0, n, buffer) : nullptr; }
+  const float* read(int64_t begin, int64_t n, float* buffer) const { return given_ ? reader_.read(begin, n, buffer) : nullptr; }
+  const float* read(int64_t n, float* buffer) const { return read(0, n, buffer); }
 
  private:
   Reader<float> reader_;
@@ -204,12 +205,19 @@ Status rmsNorm(Queue*, const View* src, const View* weight, const View* out, con
 Status batchNormAffine(Queue*, const View* mean, const View* variance, const View* weight, const View* bias, const View* scale,
                        const View* shift, double eps) {
   const Reader<float> means(*mean, 1), variances(*variance, 1);
-  auto *scales = static_cast<float*>(scale->data), *shifts = static_cast<float*>(shift->data);
-  for (int64_t i = 0; i < scale->shape[0]; ++i) {
-    const float rstd = 1 / std::sqrt(variances.readOne(i) + static_cast<float>(eps));
-    scales[i] = weight ? rstd * Reader<float>(*weight, 1).readOne(i) : rstd;
-    shifts[i] = -(scales[i] * means.readOne(i));
-    if (bias) shifts[i] += Reader<float>(*bias, 1).readOne(i);
+  const Parameter factors(weight), terms(bias);
+  const auto term = static_cast<float>(eps);
+  const int64_t channels = scale->shape[0];
+  for (int64_t begin = 0; begin < channels; begin += kBlock) {
+    const int64_t n = std::min(kBlock, channels - begin);
+    float buffers[4][kBlock];
+    const float *m = means.read(begin, n, buffers[0]), *v = variances.read(begin, n, buffers[1]);
+    const float *w = factors.read(begin, n, buffers[2]), *b = terms.read(begin, n, buffers[3]);
+    float *scales = floats(scale) + begin, *shifts = floats(shift) + begin;
+    for (int64_t i = 0; i < n; ++i) scales[i] = 1 / std::sqrt(v[i] + term);
+    for (int64_t i = 0; w && i < n; ++i) scales[i] *= w[i];
+    for (int64_t i = 0; i < n; ++i) shifts[i] = -(scales[i] * m[i]);
+    for (int64_t i = 0; b && i < n; ++i) shifts[i] += b[i];
   }
   return Status::ok;
 }
