@@ -117,13 +117,13 @@ void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, co
     const int64_t inPanel = channel % kConvPanel;
     const int64_t rows = std::min({static_cast<int64_t>(kernel.rows), kConvPanel - inPanel, first + unit.channels - channel});
     const int64_t panel = channel / kConvPanel;
-    if (weights.packed && panel != widened) {
+    if (weights.packed.panels && panel != widened) {
       widened = panel;
       widenPanel(conv, weights.packed, panel, memory.panel);
     }
-    const uint32_t* from = weights.packed ? reinterpret_cast<const uint32_t*>(memory.panel) + inPanel
-                           : inRows       ? weights.weights + channel * elements
-                                          : weights.weights + panel * kConvPanel * elements + inPanel;
+    const uint32_t* from = weights.packed.panels ? reinterpret_cast<const uint32_t*>(memory.panel) + inPanel
+                           : inRows              ? weights.weights + channel * elements
+                                                 : weights.weights + panel * kConvPanel * elements + inPanel;
     for (int64_t piece = 0; piece < across.pieces; ++piece) {
       kernel.tile(static_cast<int>(rows), static_cast<int>(across.size(piece)),
                   {elements, plan.offsets(), from, inRows ? elements : 1, inRows ? 1 : kConvPanel, start ? start + channel : nullptr,
@@ -163,13 +163,13 @@ Status convolveDirectly(const DirectConv& conv, const ConvWeights& given) {
   const int64_t atEncoded = buffers.add(plan.encodedElements() * sizeof(uint32_t));
   const int64_t atPixels = buffers.add(plan.vectors() * sizeof(PixelVector));
   const int64_t atBuffer = buffers.add(isBuffered(conv) ? parts.largest() * pixels * sizeof(float) : 0);
-  const int64_t atPanel = buffers.add(given.packed ? conv.elements() * kConvPanel * sizeof(float) : 0);
+  const int64_t atPanel = buffers.add(given.packed.panels ? conv.elements() * kConvPanel * sizeof(float) : 0);
 
   // Few units widen their panels one by one as they want them, in the first-level cache: what one thread widens for all has to come from
   // its cache into those of the others. Many would do it too often.
   const int64_t units = planes * bands.pieces * parts.pieces;
-  const ConvWeights weights = given.packed && units > kUnitsThatWiden * threadCount() ? widenPanels(conv, given.packed) : given;
-  if (!weights.weights && !weights.packed) return Status::outOfMemory;
+  const ConvWeights weights = given.packed.panels && units > kUnitsThatWiden * threadCount() ? widenPanels(conv, given.packed) : given;
+  if (!weights.weights && !weights.packed.panels) return Status::outOfMemory;
 
   std::atomic<bool> failed{false};
   const int64_t work = conv.elements() * parts.largest() * pixels;

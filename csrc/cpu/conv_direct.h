@@ -28,13 +28,19 @@ struct DirectConv {
   int64_t elements() const { return blocks() * shape.window.kernel[0] * columns(); }  // of a patch
 };
 
+// Panels of packed codes (conv_pack.h), and the scale of each output channel.
+struct PackedCodes {
+  const int8_t* panels = nullptr;
+  const float* scale = nullptr;
+};
+
 // Weights as the kernel reads them, elements in the order [block][row][column]: panels of kConvPanel output channels, zero padded, or rows
 // (conv_kernel.h); or, for a float kernel, panels of packed codes, which are widened here. All are null when out of memory.
 struct ConvWeights {
   const uint32_t* weights = nullptr;
   const int32_t* start = nullptr;  // null, or what integer sums start with, for each output channel
   bool inRows = false;
-  const int8_t* packed = nullptr;
+  PackedCodes packed;
 };
 
 Status convolveDirectly(const DirectConv& conv, const ConvWeights& weights);

@@ -1,6 +1,8 @@
 // The slots that convolve and finish in one pass over memory.
 #include "conv_fused.h"
 
+#include <algorithm>
+
 #include "conv_pack.h"
 #include "elements.h"
 #include "gemm/workspace.h"
@@ -27,17 +29,22 @@ Status convolve(const ConvShape& shape, const ConvOperands& operands, const View
   const bool integers = operands.srcScale != nullptr;
   const int64_t channels = shape.groups * shape.outChannels;
   BufferPlan plan;
-  const int64_t atScale = plan.add(operands.scale ? channels * sizeof(float) : 0);
+  const int64_t panelChannels = roundUp(channels, kConvPanel);
+  const int64_t atScale = plan.add(operands.scale ? panelChannels * sizeof(float) : 0);
   const int64_t atBias = plan.add(operands.bias ? channels * sizeof(float) : 0);
   thread_local ThreadBuffer memory;
   char* base = static_cast<char*>(memory.get(plan.bytes));
   if (!base) return Status::outOfMemory;
 
   ConvFinish finish{};
-  if (operands.scale) {
-    const float srcScale = readNumber(operands.srcScale);
-    auto* scale = reinterpret_cast<float*>(base + atScale);
+  float* scale = operands.scale ? reinterpret_cast<float*>(base + atScale) : nullptr;
+  if (scale) {
     readAll(*operands.scale, channels, scale);
+    std::fill(scale + channels, scale + panelChannels, 0.0f);
+  }
+  // Integer sums are scaled, weights between real values before.
+  if (integers) {
+    const float srcScale = readNumber(operands.srcScale);
     for (int64_t i = 0; i < channels; ++i) scale[i] = srcScale * scale[i];
     finish.scale = scale;
   }
@@ -56,8 +63,8 @@ Status convolve(const ConvShape& shape, const ConvOperands& operands, const View
   const ConvInput input = !integers ? ConvInput::real : dtypeOf(*operands.src) == DType::int8 ? ConvInput::codes : ConvInput::quantized;
   const DirectConv conv{
       shape, integers ? convInt8Kernel() : convFloatKernel(), input, readNumber(operands.srcScale), *operands.src, finish, activation, out};
-  const ConvWeights weights = integers ? int8ConvWeights(conv, weight) : floatConvWeights(conv, weight);
-  if (!weights.weights && !weights.packed) return Status::outOfMemory;
+  const ConvWeights weights = integers ? int8ConvWeights(conv, weight) : floatConvWeights(conv, weight, scale);
+  if (!weights.weights && !weights.packed.panels) return Status::outOfMemory;
   return convolveDirectly(conv, weights);
 }
 

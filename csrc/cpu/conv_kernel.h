@@ -67,9 +67,9 @@ struct ConvKernel {
   // past `count` are of code 0.
   void (*encode)(int count, const float* const* rows, float scale, int64_t n, uint32_t* out);
   void (*join)(int count, const int8_t* const* rows, int64_t n, uint32_t* out);
-  // Of kernels of one value an element: the first `count` codes of each of n elements of four as floats, code c to out + c * n; n is a
-  // multiple of kConvPanel.
-  void (*widen)(int count, int64_t n, const uint32_t* elements, float* out);
+  // Of kernels of one value an element: the first `count` codes of each of n elements of four, times the scale of the element's channel in
+  // the panel, as floats; code c goes to out + c * n. n is a multiple of kConvPanel, scale has so many.
+  void (*widen)(int count, int64_t n, const uint32_t* elements, const float* scale, float* out);
   // `count` rows, one after the other on both sides; `rows` is null for rows of padding. Writes up to a vector past the end: rows are
   // placed in the order of their addresses.
   void (*place)(const RowPlacement& at, int64_t count, const uint32_t* rows, uint32_t* out);

@@ -121,9 +121,9 @@ void unpackConv(int64_t outChannels, int64_t inChannels, int64_t taps, const voi
   });
 }
 
-ConvWeights floatConvWeights(const DirectConv& conv, const View& weight) {
+ConvWeights floatConvWeights(const DirectConv& conv, const View& weight, const float* scale) {
   const int64_t channels = conv.shape.groups * conv.shape.outChannels, patch = conv.shape.patch();
-  if (weight.layout == Layout::packed) return {.packed = static_cast<const int8_t*>(weight.data) + headerBytes(channels)};
+  if (weight.layout == Layout::packed) return {.packed = {static_cast<const int8_t*>(weight.data) + headerBytes(channels), scale}};
   const Reader<float> reader(weight, 1);
   float* buffer = nullptr;
   if (!reader.direct()) {
@@ -131,24 +131,25 @@ ConvWeights floatConvWeights(const DirectConv& conv, const View& weight) {
     buffer = static_cast<float*>(memory.get((channels * patch + 1) * static_cast<int64_t>(sizeof(float))));
     if (!buffer) return {};
   }
-  return {.weights = reinterpret_cast<const uint32_t*>(reader.read(0, channels * patch, buffer)), .inRows = true};
+  const float* values = reader.read(0, channels * patch, buffer);
+  for (int64_t i = 0; scale && i < channels * patch; ++i) buffer[i] *= scale[i / patch];
+  return {.weights = reinterpret_cast<const uint32_t*>(values), .inRows = true};
 }
 
-void widenPanel(const DirectConv& conv, const int8_t* panels, int64_t panel, float* out) {
-  const int64_t inChannels = conv.shape.inChannels, taps = conv.shape.taps();
-  const auto* from = reinterpret_cast<const uint32_t*>(panels + panel * panelBytes(inChannels, taps));
-  const int64_t n = taps * kConvPanel;
+void widenPanel(const DirectConv& conv, const PackedCodes& codes, int64_t panel, float* out) {
+  const int64_t inChannels = conv.shape.inChannels, taps = conv.shape.taps(), n = taps * kConvPanel;
+  const auto* from = reinterpret_cast<const uint32_t*>(codes.panels + panel * panelBytes(inChannels, taps));
   for (int64_t channel = 0; channel < inChannels; channel += kBytes, from += n, out += kBytes * n)
-    conv.kernel.widen(static_cast<int>(std::min(kBytes, inChannels - channel)), n, from, out);
+    conv.kernel.widen(static_cast<int>(std::min(kBytes, inChannels - channel)), n, from, codes.scale + panel * kConvPanel, out);
 }
 
-ConvWeights widenPanels(const DirectConv& conv, const int8_t* panels) {
+ConvWeights widenPanels(const DirectConv& conv, const PackedCodes& codes) {
   const int64_t count = convPanels(conv.shape), floats = conv.shape.patch() * kConvPanel;
   thread_local ThreadBuffer memory;
   auto* out = static_cast<float*>(memory.get((count * floats + 1) * static_cast<int64_t>(sizeof(float))));
   if (!out) return {};
   forEachPanels(conv.shape.groups * conv.shape.outChannels, count * floats, [&](int64_t begin, int64_t end) {
-    for (int64_t panel = begin; panel < end; ++panel) widenPanel(conv, panels, panel, out + panel * floats);
+    for (int64_t panel = begin; panel < end; ++panel) widenPanel(conv, codes, panel, out + panel * floats);
   });
   return {.weights = reinterpret_cast<const uint32_t*>(out)};
 }

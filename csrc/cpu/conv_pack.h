@@ -15,11 +15,12 @@ int64_t packedConvSize(int64_t outChannels, int64_t inChannels, int64_t taps);
 void packConv(int64_t outChannels, int64_t inChannels, int64_t taps, const int8_t* codes, void* packed);
 void unpackConv(int64_t outChannels, int64_t inChannels, int64_t taps, const void* packed, int8_t* codes);
 
-// From a real weight, or from int8 codes, row-major or packed, for a kernel of one value an element.
-ConvWeights floatConvWeights(const DirectConv& conv, const View& weight);
+// From a real weight, or from int8 codes, row-major or packed, each times the scale of its output channel, for a kernel of one value an
+// element. `scale` is null for a real weight, and has zeros up to whole panels.
+ConvWeights floatConvWeights(const DirectConv& conv, const View& weight, const float* scale);
 // One of the panels of packed codes as floats, or all of them.
-void widenPanel(const DirectConv& conv, const int8_t* panels, int64_t panel, float* out);
-ConvWeights widenPanels(const DirectConv& conv, const int8_t* panels);
+void widenPanel(const DirectConv& conv, const PackedCodes& codes, int64_t panel, float* out);
+ConvWeights widenPanels(const DirectConv& conv, const PackedCodes& codes);
 // The same of codes for an integer kernel.
 ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight);
 

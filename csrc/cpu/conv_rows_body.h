@@ -159,22 +159,26 @@ struct ConvRows {
   }
 
   template <int lanes>
-  static void widenVector(int count, int64_t n, const uint32_t* elements, float* out) {
+  static void widenVector(int count, int64_t n, const uint32_t* elements, const float* scale, float* out) {
     using Some = Vectors<lanes>;
     const auto four = load<typename Some::Int>(elements);
+    const auto factor = load<typename Some::Float>(scale);
 #pragma GCC unroll 4
     for (int c = 0; c < 4; ++c) {
-      if (c < count) store(out + c * n, __builtin_convertvector(four << (24 - 8 * c) >> 24, typename Some::Float));
+      if (c < count) store(out + c * n, __builtin_convertvector(four << (24 - 8 * c) >> 24, typename Some::Float) * factor);
     }
   }
 
-  static void widen(int count, int64_t n, const uint32_t* elements, float* out) {
+  static void widen(int count, int64_t n, const uint32_t* elements, const float* scale, float* out) {
+    // Wide vectors have several elements of each channel.
+    float scales[kLanes < kConvPanel ? kConvPanel : kLanes];
+    for (int lane = 0; lane < kLanes || lane < kConvPanel; ++lane) scales[lane] = scale[lane % kConvPanel];
     int64_t i = 0;
     if (count == 4) {
-      for (; i + kLanes <= n; i += kLanes) widenVector<kLanes>(4, n, elements + i, out + i);
+      for (; i + kLanes <= n; i += kLanes) widenVector<kLanes>(4, n, elements + i, scales + i % kConvPanel, out + i);
     }
     constexpr int kRest = kLanes < kConvPanel ? kLanes : kConvPanel;
-    for (; i < n; i += kRest) widenVector<kRest>(count, n, elements + i, out + i);
+    for (; i < n; i += kRest) widenVector<kRest>(count, n, elements + i, scales + i % kConvPanel, out + i);
   }
 
   // [begin, end), and up to a vector past it.
