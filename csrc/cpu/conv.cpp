@@ -16,8 +16,6 @@ namespace {
 
 // Values of one block of unrolled patches.
 constexpr int64_t kPatchBlock = 1 << 18;
-// Pixels of an output that a direct convolution is too wide for.
-constexpr int64_t kFewPixels = 6;
 
 const void* placeOf(const View& view, int64_t offset) { return static_cast<const char*>(view.data) + offset * sizeOf(dtypeOf(view)); }
 void* outputOf(const View& view, int64_t offset) { return static_cast<char*>(view.data) + offset * sizeOf(dtypeOf(view)); }
@@ -185,10 +183,7 @@ Status inputGradient(const ConvShape& shape, const Blocks& blocks, int64_t unit,
 
 Status conv2d(Queue*, const View* src, const View* weight, const View* bias, const View* out, const Window* window) {
   const ConvShape shape(*src, *out, *window);
-  // A pointwise convolution is a matrix product as it is; and so small an output would leave most lanes of a vector empty.
-  const bool asProduct = shape.isPointwise() && !shape.isDepthwise();
-  if (!asProduct && shape.outPixels() >= kFewPixels)
-    return convolve(shape, {.src = src, .weight = weight, .bias = bias}, *out, Activation::none);
+  if (!shape.isProduct()) return convolve(shape, {.src = src, .weight = weight, .bias = bias}, *out, Activation::none);
   if (shape.isDepthwise()) return convolveDepthwise(shape, *src, *weight, bias, *out);
   return forEachPiece(shape, Blocks(shape), [&](const Piece& piece) { return convolvePiece(shape, piece, *src, *weight, bias, *out); });
 }

@@ -154,7 +154,7 @@ Status convolveDirectly(const DirectConv& conv, const ConvWeights& given) {
   // Enough units for all threads: bands of rows first, then parts of the channels, which make the patches again.
   const Pieces bands(shape.outHeight, plan.bandRows(std::max<int64_t>(1, 4 * threadCount() / planes)));
   if (!plan.layOut(bands.largest())) return Status::outOfMemory;
-  const int64_t wanted = std::max<int64_t>(1, threadCount() / (planes * bands.pieces));
+  const int64_t wanted = std::max<int64_t>(1, (threadCount() + planes * bands.pieces - 1) / (planes * bands.pieces));
   const Pieces parts(shape.outChannels, std::max<int64_t>(kConvPanel, roundUp(shape.outChannels / wanted, kConvPanel)));
 
   const int64_t pixels = bands.largest() * shape.outWidth;
@@ -165,7 +165,7 @@ Status convolveDirectly(const DirectConv& conv, const ConvWeights& given) {
   const int64_t atBuffer = buffers.add(isBuffered(conv) ? parts.largest() * pixels * sizeof(float) : 0);
   const int64_t atPanel = buffers.add(given.packed.panels ? conv.elements() * kConvPanel * sizeof(float) : 0);
 
-  // Few units widen their panels one by one as they want them, in the first-level cache: what one thread widens for all has to come from
+  // Few units widen their panels one by one as they want them, in their own caches: what one thread widens for all has to come from
   // its cache into those of the others. Many would do it too often.
   const int64_t units = planes * bands.pieces * parts.pieces;
   const ConvWeights weights = given.packed.panels && units > kUnitsThatWiden * threadCount() ? widenPanels(conv, given.packed) : given;

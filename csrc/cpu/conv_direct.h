@@ -40,7 +40,7 @@ struct ConvWeights {
   const uint32_t* weights = nullptr;
   const int32_t* start = nullptr;  // null, or what integer sums start with, for each output channel
   bool inRows = false;
-  PackedCodes packed;
+  PackedCodes packed{};
 };
 
 Status convolveDirectly(const DirectConv& conv, const ConvWeights& weights);

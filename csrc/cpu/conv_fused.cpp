@@ -63,9 +63,7 @@ Status convolve(const ConvShape& shape, const ConvOperands& operands, const View
   const ConvInput input = !integers ? ConvInput::real : dtypeOf(*operands.src) == DType::int8 ? ConvInput::codes : ConvInput::quantized;
   const DirectConv conv{
       shape, integers ? convInt8Kernel() : convFloatKernel(), input, readNumber(operands.srcScale), *operands.src, finish, activation, out};
-  const ConvWeights weights = integers ? int8ConvWeights(conv, weight) : floatConvWeights(conv, weight, scale);
-  if (!weights.weights && !weights.packed.panels) return Status::outOfMemory;
-  return convolveDirectly(conv, weights);
+  return convolveDirectly(conv, integers ? int8ConvWeights(conv, weight) : floatConvWeights(conv, weight, scale));
 }
 
 Status conv2dFused(Queue*, const View* src, const View* weight, const View* bias, const View* normScale, const View* normShift,
@@ -74,10 +72,27 @@ Status conv2dFused(Queue*, const View* src, const View* weight, const View* bias
   return convolve(ConvShape(*src, *out, *window), operands, *out, static_cast<Activation>(activation));
 }
 
-Status conv2dWeightOnly(Queue*, const View* src, const View* weight, const View* scale, const View* bias, const View* normScale,
+Status conv2dWeightOnly(Queue* queue, const View* src, const View* weight, const View* scale, const View* bias, const View* normScale,
                         const View* normShift, const View* addend, const View* out, const Window* window, int32_t activation) {
-  const ConvOperands operands{src, nullptr, weight, scale, bias, normScale, normShift, addend, nullptr};
-  return convolve(ConvShape(*src, *out, *window), operands, *out, static_cast<Activation>(activation));
+  const ConvShape shape(*src, *out, *window);
+  const bool plain = !normScale && !addend && static_cast<Activation>(activation) == Activation::none;
+  if (plain && shape.isProduct()) {
+    thread_local ThreadBuffer memory;
+    const int64_t channels = shape.groups * shape.outChannels;
+    auto* scales = static_cast<float*>(memory.get(channels * static_cast<int64_t>(sizeof(float))));
+    if (!scales) return Status::outOfMemory;
+    readAll(*scale, channels, scales);
+    const float* values = dequantizeConv(shape, *weight, scales);
+    if (!values) return Status::outOfMemory;
+    View dense = *weight;
+    dense.data = const_cast<float*>(values);
+    dense.dtype = static_cast<int32_t>(DType::float32);
+    dense.layout = Layout::strided;
+    return conv2d(queue, src, &dense, bias, out, window);
+  }
+  const ConvOperands operands{
+      .src = src, .weight = weight, .scale = scale, .bias = bias, .normScale = normScale, .normShift = normShift, .addend = addend};
+  return convolve(shape, operands, *out, static_cast<Activation>(activation));
 }
 
 Status conv2dInt8(Queue*, const View* src, const View* srcScale, const View* weight, const View* scale, const View* bias,

@@ -121,19 +121,44 @@ void unpackConv(int64_t outChannels, int64_t inChannels, int64_t taps, const voi
   });
 }
 
+const float* dequantizeConv(const ConvShape& shape, const View& weight, const float* scale) {
+  const int64_t channels = shape.groups * shape.outChannels, patch = shape.patch();
+  const bool packed = weight.layout == Layout::packed;
+  BufferPlan plan;
+  const int64_t atFloats = plan.add(channels * patch * sizeof(float)), atCodes = plan.add(packed ? channels * patch : 0);
+  thread_local ThreadBuffer memory;
+  char* base = static_cast<char*>(memory.get(plan.bytes));
+  if (!base) return nullptr;
+  auto* out = reinterpret_cast<float*>(base + atFloats);
+  const auto* codes = static_cast<const int8_t*>(weight.data);
+  if (packed) {
+    auto* rows = reinterpret_cast<int8_t*>(base + atCodes);
+    unpackConv(channels, shape.inChannels, shape.taps(), weight.data, rows);
+    codes = rows;
+  }
+  forEachPanels(channels, channels * patch, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin * kConvPanel; o < std::min(channels, end * kConvPanel); ++o) {
+      for (int64_t i = o * patch; i < (o + 1) * patch; ++i) out[i] = static_cast<float>(codes[i]) * scale[o];
+    }
+  });
+  return out;
+}
+
 ConvWeights floatConvWeights(const DirectConv& conv, const View& weight, const float* scale) {
   const int64_t channels = conv.shape.groups * conv.shape.outChannels, patch = conv.shape.patch();
+  const auto inRows = [](const float* rows) { return ConvWeights{.weights = reinterpret_cast<const uint32_t*>(rows), .inRows = true}; };
   if (weight.layout == Layout::packed) return {.packed = {static_cast<const int8_t*>(weight.data) + headerBytes(channels), scale}};
+  if (scale) return inRows(dequantizeConv(conv.shape, weight, scale));
   const Reader<float> reader(weight, 1);
-  float* buffer = nullptr;
-  if (!reader.direct()) {
-    thread_local ThreadBuffer memory;
-    buffer = static_cast<float*>(memory.get((channels * patch + 1) * static_cast<int64_t>(sizeof(float))));
-    if (!buffer) return {};
-  }
-  const float* values = reader.read(0, channels * patch, buffer);
-  for (int64_t i = 0; scale && i < channels * patch; ++i) buffer[i] *= scale[i / patch];
-  return {.weights = reinterpret_cast<const uint32_t*>(values), .inRows = true};
+  if (reader.direct()) return inRows(reader.read(0, channels * patch, nullptr));
+  thread_local ThreadBuffer memory;
+  auto* buffer = static_cast<float*>(memory.get(channels * patch * static_cast<int64_t>(sizeof(float))));
+  if (!buffer) return {};
+  forEachPanels(channels, channels * patch, [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * kConvPanel * patch, last = std::min(channels, end * kConvPanel) * patch;
+    reader.read(first, last - first, buffer + first);
+  });
+  return inRows(buffer);
 }
 
 void widenPanel(const DirectConv& conv, const PackedCodes& codes, int64_t panel, float* out) {
@@ -146,7 +171,7 @@ void widenPanel(const DirectConv& conv, const PackedCodes& codes, int64_t panel,
 ConvWeights widenPanels(const DirectConv& conv, const PackedCodes& codes) {
   const int64_t count = convPanels(conv.shape), floats = conv.shape.patch() * kConvPanel;
   thread_local ThreadBuffer memory;
-  auto* out = static_cast<float*>(memory.get((count * floats + 1) * static_cast<int64_t>(sizeof(float))));
+  auto* out = static_cast<float*>(memory.get(count * floats * static_cast<int64_t>(sizeof(float))));
   if (!out) return {};
   forEachPanels(conv.shape.groups * conv.shape.outChannels, count * floats, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) widenPanel(conv, codes, panel, out + panel * floats);

@@ -18,10 +18,12 @@ void unpackConv(int64_t outChannels, int64_t inChannels, int64_t taps, const voi
 // From a real weight, or from int8 codes, row-major or packed, each times the scale of its output channel, for a kernel of one value an
 // element. `scale` is null for a real weight, and has zeros up to whole panels.
 ConvWeights floatConvWeights(const DirectConv& conv, const View& weight, const float* scale);
+// From int8 codes, row-major or packed, for an integer kernel.
+ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight);
 // One of the panels of packed codes as floats, or all of them.
 void widenPanel(const DirectConv& conv, const PackedCodes& codes, int64_t panel, float* out);
 ConvWeights widenPanels(const DirectConv& conv, const PackedCodes& codes);
-// The same of codes for an integer kernel.
-ConvWeights int8ConvWeights(const DirectConv& conv, const View& weight);
+// Codes, row-major or packed, as row-major floats; null when out of memory.
+const float* dequantizeConv(const ConvShape& shape, const View& weight, const float* scale);
 
 }  // namespace quanto::cpu

@@ -14,7 +14,7 @@ namespace {
 // Elements of a band's patches that leave the second-level cache room for the weights.
 constexpr int64_t kBandElements = 1 << 17;
 
-// Codes that are joined at a time.
+// The most codes of a row that a kernel takes at a time.
 constexpr int64_t kJoined = 16;
 
 int64_t divideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -154,7 +154,7 @@ void PatchPlan::encodeBlock(int64_t image, int64_t group, int64_t block, PixelRo
   const int perElement = conv_.kernel.perElement;
   const int64_t first = block * perElement, channel = group * shape_.inChannels + first;
   const int count = static_cast<int>(std::min<int64_t>(perElement, shape_.inChannels - first));
-  // body(pointers, out) for each run of pixels, with a pointer to those of each channel.
+  // body() for each run of pixels, whose values of each channel the pointers show, and whose elements go to `out`.
   const auto forEachRun = [&]<class T>(const T*(&pointers)[4], auto&& body) {
     for (int i = 0; i < count; ++i) pointers[i] = static_cast<const T*>(plane(image, channel + i)) + rows.first;
     for (int64_t r = 0; r < rows.count; ++r, out += rows.stride) {
@@ -218,6 +218,7 @@ void PatchPlan::encodePadded(int64_t image, int64_t group, int64_t firstRow, int
   const int64_t top = firstRow * shape_.window.stride[0] - shape_.window.padding[0], count = paddedRows(rows);
   const int64_t begin = std::clamp<int64_t>(-top, 0, count), end = std::clamp<int64_t>(shape_.height - top, begin, count);
   const RowPlacement at = placement();
+  // Rows that no window reads are encoded too: hardly a kernel is shorter than its stride.
   for (int64_t block = 0; block < blocks_; ++block) {
     uint32_t* out = patches + block * blockStride_;
     conv_.kernel.place(at, count, nullptr, out);

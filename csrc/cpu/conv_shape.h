@@ -36,6 +36,12 @@ struct ConvShape {
   bool isPointwise() const {
     return taps() == 1 && window.stride[0] == 1 && window.stride[1] == 1 && window.padding[0] == 0 && window.padding[1] == 0;
   }
+  // Whether a convolution without further steps is computed as a matrix product, or by the depthwise loops, and not directly: a pointwise
+  // one is a product as it is, and very small outputs would leave most lanes of a vector empty.
+  bool isProduct() const {
+    constexpr int64_t kFewPixels = 6;
+    return (isPointwise() && !isDepthwise()) || outPixels() < kFewPixels;
+  }
 };
 
 // Output positions of [begin, end) whose input position, position * stride + shift, lies in [0, size).

@@ -10,10 +10,10 @@ inline constexpr int kLanes = 16;
 // lanes[0] = 2 * width lanes joined in halves, so that no step waits for the one before. Each width has a loop of its own: in one loop over
 // all widths the compiler would load what it has stored in other parts, for which a processor waits.
 template <int width, class Value, class Join>
-inline void joinHalves(Value* lanes, Join join) {
+inline void joinLanes(Value* lanes, Join join) {
   if constexpr (width > 0) {
     for (int lane = 0; lane < width; ++lane) lanes[lane] = join(lanes[lane], lanes[lane + width]);
-    joinHalves<width / 2>(lanes, join);
+    joinLanes<width / 2>(lanes, join);
   }
 }
 
@@ -33,7 +33,7 @@ double sumOf(int64_t n, Term&& term) {
   }
   double total = 0;
   for (; i < n; ++i) total += term(i);
-  joinHalves<kLanes / 2>(lanes, [](double x, double y) { return x + y; });
+  joinLanes<kLanes / 2>(lanes, [](double x, double y) { return x + y; });
   return total + lanes[0];
 }
 
@@ -50,7 +50,7 @@ float largestOfLanes(const float* x, int64_t n, See&& see) {
     for (int64_t begin = 0; begin < count; begin += width) {
       for (int i = 0; i < width; ++i) {
         const float value = lift(block[begin + i]);
-        maxima[i] = maxima[i] > value ? maxima[i] : value;
+        maxima[i] = value > maxima[i] ? value : maxima[i];  // never NaN
       }
     }
     see(block, count);
@@ -58,11 +58,11 @@ float largestOfLanes(const float* x, int64_t n, See&& see) {
   const int64_t whole = n - n % width;
   for (int64_t begin = 0; begin < whole; begin += kBlock) take(x + begin, whole - begin < kBlock ? whole - begin : kBlock);
   if (whole < n) take(x + n - width, width);
-  joinHalves<width / 2>(maxima, [](float a, float b) { return a > b ? a : b; });
+  joinLanes<width / 2>(maxima, [](float a, float b) { return a > b ? a : b; });
   return maxima[0];
 }
 
-// The largest lift(x[i]) that is a number; -infinity where there is none. Calls see(block, count), in the same order, for blocks that make
+// The largest lift(x[i]) that is a number; -infinity where there is none. Calls see(block, count) for blocks that make
 // up x and lie in the first-level cache then; some values come twice.
 template <float (*lift)(float), class See>
 float largestNumber(const float* x, int64_t n, See&& see) {

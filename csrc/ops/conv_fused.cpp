@@ -29,9 +29,11 @@ Steps stepsOf(const char* op, const ConvShape& shape, const Shape& outShape, con
   Steps steps{};
   if (norm.mean.has_value() != norm.variance.has_value())
     fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected mean and variance together but got only one of them");
+  if (!norm.mean && (norm.weight || norm.bias))
+    fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected mean and variance beside the weight or bias of a norm");
   if (norm.mean) {
     requireShape(op, "mean", *norm.mean, {shape.out[1]});
-    const std::vector<Tensor> affine = batchNormAffine(*norm.mean, *norm.variance, norm.weight, norm.bias, norm.eps);
+    const std::vector<Tensor> affine = batchNormAffine(op, *norm.mean, *norm.variance, norm.weight, norm.bias, norm.eps);
     steps.normScale = affine[0];
     steps.normShift = affine[1];
   }
@@ -80,6 +82,13 @@ Tensor scaleOfChannels(const char* op, const ConvShape& shape, const Tensor& sca
   return contiguous(reshape(scale, {scale.numel()}));
 }
 
+Tensor dequantized(const Tensor& weight, const Tensor& flatScale) {
+  return dequantize(weight, reshape(flatScale, {flatScale.numel(), 1, 1, 1}));
+}
+
+In images4d(const Tensor& tensor, const ConvShape& shape) { return in(tensor ? asImages(tensor, shape.out) : tensor); }
+In biasOf(const std::optional<Tensor>& bias, DType dtype) { return in(bias ? contiguous(cast(*bias, dtype)) : Tensor()); }
+
 }  // namespace
 
 Tensor conv2dFused(const Tensor& src, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& mean,
@@ -96,11 +105,9 @@ Tensor conv2dFused(const Tensor& src, const Tensor& weight, const std::optional<
   const Steps steps = stepsOf(op, shape, result, {mean, variance, normWeight, normBias, eps}, addend, activation);
   if (!src.device().backend.conv2dFused) return take(steps, conv2d(src, weight, bias, stride, padding, dilation, groups));
   const Tensor dst = empty(result, src);
-  const auto images4d = [&](const Tensor& tensor) { return tensor ? asImages(tensor, shape.out) : tensor; };
-  launch<&Backend::conv2dFused>(op, flopsCost(shape.flops()), in(images), in(contiguous(weight)),
-                                in(bias ? contiguous(cast(*bias, DType::float32)) : Tensor()), in(steps.normScale), in(steps.normShift),
-                                in(images4d(steps.addend)), out(asImages(dst, shape.out)), block(shape.window),
-                                static_cast<int32_t>(steps.activation));
+  launch<&Backend::conv2dFused>(op, flopsCost(shape.flops()), in(images), in(contiguous(weight)), biasOf(bias, DType::float32),
+                                in(steps.normScale), in(steps.normShift), images4d(steps.addend, shape), out(asImages(dst, shape.out)),
+                                block(shape.window), static_cast<int32_t>(steps.activation));
   return dst;
 }
 
@@ -118,15 +125,12 @@ Tensor conv2dWeightOnly(const Tensor& src, const Tensor& weight, const Tensor& s
   const Tensor flatScale = scaleOfChannels(op, shape, scale);
   const Shape result = outputShape(src, shape);
   const Steps steps = stepsOf(op, shape, result, {mean, variance, normWeight, normBias, eps}, addend, activation);
-  if (!src.device().backend.conv2dWeightOnly) {
-    const Tensor kernel = dequantize(weight, reshape(flatScale, {flatScale.numel(), 1, 1, 1}));
-    return take(steps, conv2d(src, kernel, bias, stride, padding, dilation, groups));
-  }
+  if (!src.device().backend.conv2dWeightOnly)
+    return take(steps, conv2d(src, dequantized(weight, flatScale), bias, stride, padding, dilation, groups));
   const Tensor dst = empty(result, src);
-  const auto images4d = [&](const Tensor& tensor) { return tensor ? asImages(tensor, shape.out) : tensor; };
   launch<&Backend::conv2dWeightOnly>(op, flopsCost(shape.flops()), in(images), in(weight.packed() ? weight : contiguous(weight)),
-                                     in(flatScale), in(bias ? contiguous(cast(*bias, DType::float32)) : Tensor()), in(steps.normScale),
-                                     in(steps.normShift), in(images4d(steps.addend)), out(asImages(dst, shape.out)), block(shape.window),
+                                     in(flatScale), biasOf(bias, DType::float32), in(steps.normScale), in(steps.normShift),
+                                     images4d(steps.addend, shape), out(asImages(dst, shape.out)), block(shape.window),
                                      static_cast<int32_t>(steps.activation));
   return dst;
 }
@@ -153,18 +157,16 @@ Tensor conv2dInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weigh
   const bool quantizes = src.dtype() != DType::int8 && (src.dtype() != DType::float32 || !src.device().backend.conv2dInt8);
   const Tensor codes = quantizes ? quantize(src, cast(srcScale, src.dtype()), DType::int8) : src;
   if (!src.device().backend.conv2dInt8) {
-    const Tensor kernel = dequantize(weight, reshape(flatScale, {flatScale.numel(), 1, 1, 1}));
-    const Tensor values = conv2d(dequantize(codes, cast(srcScale, scale.dtype())), kernel, bias, stride, padding, dilation, groups);
+    const Tensor source = dequantize(codes, cast(srcScale, scale.dtype()));
+    const Tensor values = conv2d(source, dequantized(weight, flatScale), bias, stride, padding, dilation, groups);
     const Tensor taken = take(steps, values);
     return outScale ? quantize(taken, cast(*outScale, taken.dtype()), DType::int8) : cast(taken, scale.dtype());
   }
   const Tensor dst = empty(result, outScale ? DType::int8 : scale.dtype(), src.device());
-  const auto images4d = [&](const Tensor& tensor) { return tensor ? asImages(tensor, shape.out) : tensor; };
   launch<&Backend::conv2dInt8>(op, flopsCost(shape.flops()) / 4, in(asImages(contiguous(codes), shape.src)), in(atLeast1d(srcScale)),
-                               in(weight.packed() ? weight : contiguous(weight)), in(flatScale),
-                               in(bias ? contiguous(cast(*bias, scale.dtype())) : Tensor()), in(steps.normScale), in(steps.normShift),
-                               in(images4d(steps.addend)), out(asImages(dst, shape.out)), in(outScale ? atLeast1d(*outScale) : Tensor()),
-                               block(shape.window), static_cast<int32_t>(steps.activation));
+                               in(weight.packed() ? weight : contiguous(weight)), in(flatScale), biasOf(bias, scale.dtype()),
+                               in(steps.normScale), in(steps.normShift), images4d(steps.addend, shape), out(asImages(dst, shape.out)),
+                               in(outScale ? atLeast1d(*outScale) : Tensor()), block(shape.window), static_cast<int32_t>(steps.activation));
   return dst;
 }
 

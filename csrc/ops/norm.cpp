@@ -148,9 +148,8 @@ std::vector<Tensor> rmsNorm(const Tensor& src, const std::optional<Tensor>& weig
   return {dst, rstd};
 }
 
-std::vector<Tensor> batchNormAffine(const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
+std::vector<Tensor> batchNormAffine(const char* op, const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
                                     const std::optional<Tensor>& bias, double eps) {
-  const char* op = "batchNormAffine";
   requireReal(op, "mean", mean);
   if (mean.ndim() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected a mean [C] but got ", mean.shape().str());
   const auto operand = [&](const char* name, const std::optional<Tensor>& tensor) {
@@ -182,7 +181,7 @@ Tensor batchNorm(const Tensor& src, const Tensor& mean, const Tensor& variance, 
   if (src.ndim() < 2) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected an input [N, C, ...] but got ", src.shape().str());
   const int64_t images = src.dim(0), channels = src.dim(1);
   requireShape(op, "mean", mean, {channels});
-  const std::vector<Tensor> affine = batchNormAffine(mean, variance, weight, bias, eps);
+  const std::vector<Tensor> affine = batchNormAffine(op, mean, variance, weight, bias, eps);
   if (!src.device().backend.batchNorm) {
     Shape perChannel(src.shape());
     for (int dim = 0; dim < perChannel.size(); ++dim) perChannel[dim] = dim == 1 ? channels : 1;

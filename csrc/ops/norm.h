@@ -23,8 +23,8 @@ std::vector<Tensor> layerNormBackward(const Tensor& dout, const Tensor& src, con
 std::vector<Tensor> rmsNorm(const Tensor& src, const std::optional<Tensor>& weight, double eps);
 // dsrc, dweight
 std::vector<Tensor> rmsNormBackward(const Tensor& dout, const Tensor& src, const std::optional<Tensor>& weight, const Tensor& rstd);
-// [scale, shift] of a batch norm in evaluation: weight / sqrt(variance + eps), and bias - mean * scale; float32.
-std::vector<Tensor> batchNormAffine(const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
+// For the ops that take a batch norm: [scale, shift] of one in evaluation, weight / sqrt(variance + eps), and bias - mean * scale; float32.
+std::vector<Tensor> batchNormAffine(const char* op, const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
                                     const std::optional<Tensor>& bias, double eps);
 // (src - mean) / sqrt(variance + eps) * weight + bias of each channel of src [N, C, ...], as src * scale + shift with batchNormAffine's;
 // all others are [C].

@@ -87,12 +87,14 @@ export interface ConvSteps {
 /** @internal The operands of the steps in the order of the native calls, and the activation's number. */
 export function nativeSteps({ norm, addend, relu = false }: ConvSteps) {
   return {
-    mean: norm?.running_mean.native ?? null,
-    variance: norm?.running_var.native ?? null,
-    normWeight: norm?.weight?.native ?? null,
-    normBias: norm?.bias?.native ?? null,
-    eps: norm?.eps ?? 0,
-    addend: addend?.native ?? null,
+    operands: [
+      norm?.running_mean.native ?? null,
+      norm?.running_var.native ?? null,
+      norm?.weight?.native ?? null,
+      norm?.bias?.native ?? null,
+      norm?.eps ?? 0,
+      addend?.native ?? null,
+    ] as const,
     activation: relu ? 1 : 0,
   };
 }
@@ -100,25 +102,9 @@ export function nativeSteps({ norm, addend, relu = false }: ConvSteps) {
 /** @internal conv2d and its steps in one pass, float32, without recording; sums of floats may come in another order than conv2d's. */
 export function conv2dFused(src: Tensor, weight: Tensor, bias: Tensor | null, options: Conv2dOptions, steps: ConvSteps): Tensor {
   const { stride, padding, dilation, groups } = convAttributes(options);
-  const { mean, variance, normWeight, normBias, eps, addend, activation } = nativeSteps(steps);
-  return wrap(
-    native.conv2dFused(
-      src.native,
-      weight.native,
-      bias?.native ?? null,
-      mean,
-      variance,
-      normWeight,
-      normBias,
-      eps,
-      addend,
-      stride,
-      padding,
-      dilation,
-      groups,
-      activation,
-    ),
-  );
+  const { operands, activation } = nativeSteps(steps);
+  const biasHandle = bias?.native ?? null;
+  return wrap(native.conv2dFused(src.native, weight.native, biasHandle, ...operands, stride, padding, dilation, groups, activation));
 }
 
 interface PoolAttributes {

@@ -176,7 +176,7 @@ const integerAttention: Rule = ({ op, inputs: [query, key, value, ...mask], attr
 
 /** A weight of int8 codes with one scale, or one for each output. */
 export function isInt8Weight(weight: Tensor): weight is QBytesTensor {
-  return weight instanceof QBytesTensor && isInt8(weight) && weight.axis !== -1;
+  return weight instanceof QBytesTensor && isInt8(weight) && (weight.axis === null || weight.axis === 0);
 }
 
 /**
@@ -242,7 +242,7 @@ interface IntegerConv extends ConvAttributes {
 /** @internal Exact sums of codes: `src` is int8, or floats to be quantized. The result is in the dtype of the weight's scale, or int8. */
 export function convolveIntegers(src: Tensor, weight: QBytesTensor, bias: Tensor | null, conv: IntegerConv): Tensor {
   const { codes, scale } = weight.stored;
-  const { mean, variance, normWeight, normBias, eps, addend, activation } = nativeSteps(conv.steps ?? {});
+  const { operands, activation } = nativeSteps(conv.steps ?? {});
   return Tensor.fromNative(
     native.conv2dInt8(
       src.native,
@@ -250,12 +250,7 @@ export function convolveIntegers(src: Tensor, weight: QBytesTensor, bias: Tensor
       codes.native,
       scale.native,
       bias?.native ?? null,
-      mean,
-      variance,
-      normWeight,
-      normBias,
-      eps,
-      addend,
+      ...operands,
       conv.outScale?.native ?? null,
       conv.stride,
       conv.padding,
@@ -275,19 +270,14 @@ export function convolveWeightOnly(
 ): Tensor | null {
   if (src.isQuantized || src.dtype !== 'float32' || !isInt8Weight(weight) || weight.dtype !== 'float32') return null;
   const { codes, scale } = weight.stored;
-  const { mean, variance, normWeight, normBias, eps, addend, activation } = nativeSteps(conv.steps ?? {});
+  const { operands, activation } = nativeSteps(conv.steps ?? {});
   return Tensor.fromNative(
     native.conv2dWeightOnly(
       src.native,
       codes.native,
       scale.native,
       bias?.native ?? null,
-      mean,
-      variance,
-      normWeight,
-      normBias,
-      eps,
-      addend,
+      ...operands,
       conv.stride,
       conv.padding,
       conv.dilation,

@@ -98,7 +98,7 @@ function notesOn(module: QuantizedModule, service: Service | null, quantizesForR
       notes.push('the output stays in float: no module that takes integers consumes it');
     if (!calibrated.output && !(quantizesInput && calibrated.input)) notes.push('the output stays in float: it was never calibrated');
   }
-  // No kernel streams the weights of convolutions in float.
+  // Floats are convolved by codes of int8 only.
   if (quantization.weights && service?.native === 'conv2d') notes.push('the weight is dequantized in every forward');
   return [...notes, ...(service?.refusals ?? []).map((refusal) => `not served by ${refusal}`)];
 }

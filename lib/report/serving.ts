@@ -43,6 +43,11 @@ function needsFloatInput({ sides: { input } }: QuantizedModule): string | null {
   return input === null || isInt8(input) ? null : `the input is ${input.name}, not float`;
 }
 
+/** Of what the weight is dequantized to. */
+function needsFloat32({ input_scale: { dtype } }: QuantizedModule): string | null {
+  return dtype === 'float32' ? null : `the module is in ${dtype}, not float32`;
+}
+
 const rows: readonly Row[] = [
   { operation: 'linear', native: 'linearInt8', kernel: 'int8', refusal: (module) => needsInt8Weight(module) ?? needsInt8Input(module) },
   {
@@ -59,7 +64,7 @@ const rows: readonly Row[] = [
     operation: 'conv2d',
     native: 'conv2dWeightOnly',
     kernel: 'float32',
-    refusal: (module) => needsInt8Weight(module) ?? needsFloatInput(module),
+    refusal: (module) => needsInt8Weight(module) ?? needsFloatInput(module) ?? needsFloat32(module),
   },
   { operation: 'conv2d', native: 'conv2d', kernel: 'float32', refusal: () => null },
   { operation: 'layerNorm', native: 'layerNormInt8', kernel: null, refusal: needsInt8Output },

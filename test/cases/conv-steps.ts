@@ -185,9 +185,9 @@ function weightOnlyRow(row: Sizes, perChannel: boolean): Case {
       const [x, w, scale, bias, ...steps] = inputs.map(ops.clone);
       const stored = weightOf(w, scale, !perChannel);
       if (!perChannel) return ops.conv2d(x, stored, bias, options);
-      // Other dtypes than float32 take the separate ops.
-      const conv = { ...convAttributes(options), steps: stepsOf(steps) };
-      return convolveWeightOnly(x, stored, bias, conv) ?? conv2dFused(x, stored.dequantize(), bias, options, conv.steps);
+      const product = convolveWeightOnly(x, stored, bias, { ...convAttributes(options), steps: stepsOf(steps) });
+      if (!product) throw new Error('convolveWeightOnly takes no float32');
+      return product;
     },
     reference: referenceOf((array) => array, true),
     magnitude: referenceOf(absolute, false),

@@ -79,8 +79,8 @@ void testNorms() {
              ops::layerNormInt8(there(src), there(weight), there(bias), there(scale), 1, 1e-5));
         same("rmsNormInt8", ops::rmsNormInt8(src, weight, scale, 1e-6), ops::rmsNormInt8(there(src), there(weight), there(scale), 1e-6));
         const Tensor mean = values({n}, dtype), variance = ops::unary(static_cast<int64_t>(UnaryOp::abs), values({n}, dtype), 0, 0);
-        const auto wanted = ops::batchNormAffine(mean, variance, weight, bias, 1e-5);
-        const auto got = ops::batchNormAffine(there(mean), there(variance), there(weight), there(bias), 1e-5);
+        const auto wanted = ops::batchNormAffine("norm", mean, variance, weight, bias, 1e-5);
+        const auto got = ops::batchNormAffine("norm", there(mean), there(variance), there(weight), there(bias), 1e-5);
         for (size_t i : {0, 1}) same("batchNormAffine", wanted[i], got[i]);
         const Tensor images = values({2, n, 3}, dtype);
         same("batchNorm", ops::batchNorm(images, mean, variance, weight, bias, 1e-5),

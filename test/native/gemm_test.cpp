@@ -312,6 +312,33 @@ void weightOnlySpecials(int64_t m) {
   }
 }
 
+// One value far above the others that meets a weight of 0: what fixed point leaves of the others (gemm_digits.h).
+void weightOnlyOutlier(int exponent) {
+  constexpr int64_t kM = 3, kN = 20, kK = 70;
+  TestWeight weight(kN, kK, Order::gaps, false);
+  TestMatrix a(kM, kK, DType::float32, Order::rows), one(1, kN, DType::float32, Order::rows);
+  auto *values = reinterpret_cast<float*>(a.bytes.data()), *scales = reinterpret_cast<float*>(one.bytes.data());
+  std::fill(scales, scales + kN, 1.0f);
+  for (int64_t j = 0; j < kN; ++j) weight.codes[j * weight.strides.row + 7 * weight.strides.column] = 0;
+  const double largest = std::ldexp(1.5, exponent);
+  for (int64_t i = 0; i < kM; ++i) values[i * kK + 7] = static_cast<float>(largest);
+  TestOutput out(kM, kN, DType::float32, Order::rows);
+  CHECK(gemmWeightOnly(kM, kN, kK, a.matrix, weight.view(false), {scales, DType::float32, 1}, out.view(nullptr)) == Status::ok,
+        "gemmWeightOnly failed");
+  for (int64_t i = 0; i < kM; ++i) {
+    for (int64_t j = 0; j < kN; ++j) {
+      double sum = 0, magnitudes = 0, weights = 0;
+      for (int64_t l = 0; l < kK; ++l) {
+        const double product = double{values[i * kK + l]} * weight.at(j, l);
+        sum += product, magnitudes += std::fabs(product), weights += std::fabs(weight.at(j, l));
+      }
+      const double allowed = magnitudes * (kK + 4) * 0x1p-24 + weights * largest * 0x1p-30;
+      CHECK(std::fabs(out.at(i, j) - sum) <= allowed, "outlier 2^%d at %ld,%ld: %.9g expected %.9g", exponent, long(i), long(j),
+            out.at(i, j), sum);
+    }
+  }
+}
+
 // Rows of any magnitude, one value of which is far above the others. What is below 2^-120 may be lost.
 void weightOnlyRange(int exponent) {
   constexpr int64_t kM = 5, kN = 20, kK = 70;
@@ -353,6 +380,7 @@ void specials() {
     weightOnlySpecials(m);
   }
   for (const int exponent : {-140, -120, -91, -90, -60, 0, 60, 110}) weightOnlyRange(exponent);
+  for (const int exponent : {4, 10, 20, 40}) weightOnlyOutlier(exponent);
 }
 
 }  // namespace

@@ -218,6 +218,17 @@ void testSoftmax() {
   checkEach("softmax", out, 0, [&](int64_t i) { return expected[i]; });
   cpu::logSoftmax(nullptr, src, out);
   checkEach("logSoftmax", out, 1, [&](int64_t i) { return std::log(expected[i]); });
+  // One NaN, before and after larger values, makes all of its row NaN.
+  for (const int64_t n : {1, 5, 16, 40, 64, 600}) {
+    for (const int64_t place : {int64_t{0}, n / 2, n - 1}) {
+      Tensor row(DType::float32, {1, n}), result(DType::float32, {1, n});
+      row.fill([&](int64_t i) { return i == place ? kNaN : static_cast<double>(i % 7); });
+      for (const auto op : {cpu::softmax, cpu::logSoftmax}) {
+        op(nullptr, row, result);
+        checkEach("softmax of NaN", result, 0, [](int64_t) { return kNaN; });
+      }
+    }
+  }
 }
 
 struct NormReference {

@@ -14,6 +14,8 @@ describe('QConv2d', () => {
     ['with stride and padding', { kernel: 3, options: { stride: 2, padding: 1 } }],
     ['with two sizes of each', { kernel: [3, 2], options: { stride: [2, 1], padding: [1, 0], dilation: [1, 2] } }],
     ['in groups', { kernel: 3, options: { groups: 2, bias: false } }],
+    ['pointwise', { kernel: 1, options: {} }],
+    ['of the whole image', { kernel: 9, options: {} }],
   ] as const)('%s is the convolution of the quantized weight', (_, { kernel, options }) => {
     const layer = quantize(new nn.Conv2d(4, 6, kernel, options), { weights: 'qint8' });
     const x = randn([2, 4, 9, 9]);

@@ -114,7 +114,8 @@ struct Int8Kernel {
   void (*end)();
   void (*scale)(const ScaledTile& tile);
 
-  // Null where four integer products never take less time than one of float32. Elements of such a kernel are bytes.
+  // Null where four integer products never take less time than one of float32. Elements of such a kernel are bytes, and it has kDigits rows
+  // at least.
   const DigitLoops* digits;
   // They do for at most so many rows; and for any number where K N / (K + N) is at least so much: splitting takes a time of M K, scaling
   // one of M N, and what is saved is one of M N K.
