@@ -45,6 +45,6 @@ struct ConvWeights {
 
 Status convolveDirectly(const DirectConv& conv, const ConvWeights& weights);
 
-inline int64_t convPanels(const ConvShape& shape) { return (shape.groups * shape.outChannels + kConvPanel - 1) / kConvPanel; }
+inline int64_t convPanels(int64_t outChannels) { return (outChannels + kConvPanel - 1) / kConvPanel; }
 
 }  // namespace quanto::cpu

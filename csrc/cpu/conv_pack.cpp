@@ -22,7 +22,7 @@ int64_t panelBytes(int64_t inChannels, int64_t taps) { return blocksOf(inChannel
 // body(begin, end) over panels, by threads where there are many weights.
 template <class Body>
 void forEachPanels(int64_t outChannels, int64_t weights, Body&& body) {
-  const int64_t panels = (outChannels + kConvPanel - 1) / kConvPanel;
+  const int64_t panels = convPanels(outChannels);
   parallelFor(panels, std::max<int64_t>(1, kCheapGrain * panels / std::max<int64_t>(1, weights)), body);
 }
 
@@ -83,7 +83,7 @@ int32_t startOf(const int8_t* codes, int64_t count) {
 }  // namespace
 
 int64_t packedConvSize(int64_t outChannels, int64_t inChannels, int64_t taps) {
-  return headerBytes(outChannels) + roundUp(outChannels, kConvPanel) / kConvPanel * panelBytes(inChannels, taps);
+  return headerBytes(outChannels) + convPanels(outChannels) * panelBytes(inChannels, taps);
 }
 
 void packConv(int64_t outChannels, int64_t inChannels, int64_t taps, const int8_t* codes, void* packed) {
@@ -169,11 +169,12 @@ void widenPanel(const DirectConv& conv, const PackedCodes& codes, int64_t panel,
 }
 
 ConvWeights widenPanels(const DirectConv& conv, const PackedCodes& codes) {
-  const int64_t count = convPanels(conv.shape), floats = conv.shape.patch() * kConvPanel;
+  const int64_t channels = conv.shape.groups * conv.shape.outChannels, count = convPanels(channels),
+                floats = conv.shape.patch() * kConvPanel;
   thread_local ThreadBuffer memory;
   auto* out = static_cast<float*>(memory.get(count * floats * static_cast<int64_t>(sizeof(float))));
   if (!out) return {};
-  forEachPanels(conv.shape.groups * conv.shape.outChannels, count * floats, [&](int64_t begin, int64_t end) {
+  forEachPanels(channels, count * floats, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) widenPanel(conv, codes, panel, out + panel * floats);
   });
   return {.weights = reinterpret_cast<const uint32_t*>(out)};

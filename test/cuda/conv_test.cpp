@@ -62,8 +62,8 @@ void runWeightOnly(const conv::Call& call, bool packs, Tensor& out) {
   target.read(out);
 }
 
-// Each step rounded to float32, as the slot is documented.
-void testAffine() {
+// Each step rounded to float32, as the slots are documented.
+void testBatchNorm() {
   const double eps = 1e-5;
   for (const int64_t channels : {0, 1, 7, 33, 127, 1000}) {
     for (const DType dtype : kFloats) {
@@ -109,7 +109,7 @@ int main() {
   queue = device().openQueue(0);
   conv::testCases(24, runInt8, runFused, runWeightOnly);
   conv::testRounding(runInt8);
-  testAffine();
+  testBatchNorm();
   CHECK(emulator::takeComplaints() == nullptr, "the convolutions misuse nothing");
   device().closeQueue(queue);
   CHECK(emulator::liveDeviceBytes() == 0, "%zu bytes are left", emulator::liveDeviceBytes());

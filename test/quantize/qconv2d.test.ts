@@ -1,4 +1,17 @@
-import { calibration, freeze, manualSeed, nn, noGrad, QTensor, quantizationMap, quantize, randn, requantize, type Tensor } from '../../lib';
+import {
+  calibration,
+  fallbacks,
+  freeze,
+  manualSeed,
+  nn,
+  noGrad,
+  QTensor,
+  quantizationMap,
+  quantize,
+  randn,
+  requantize,
+  type Tensor,
+} from '../../lib';
 import { native } from '../../lib/native';
 import type { QuantizedModule } from '../../lib/quantize';
 
@@ -26,6 +39,19 @@ describe('QConv2d', () => {
     freeze(layer);
     expect(layer.weight).toBeInstanceOf(QTensor);
     expect(layer.forward(x).tolist()).toEqual(expected.tolist());
+  });
+
+  it('multiplies floats by its codes as they are, with the same bits for one image and for many', () => {
+    const layer = quantize(new nn.Conv2d(5, 17, 3, { padding: 1 }), { weights: 'qint8' });
+    freeze(layer);
+    const images = randn([40, 5, 7, 9]);
+    fallbacks({ reset: true });
+    const all = noGrad(() => layer.forward(images));
+    for (const i of [0, 20, 39]) {
+      const one = noGrad(() => layer.forward(images.slice(0, i, i + 1)));
+      expect(one.tolist()).toEqual(all.slice(0, i, i + 1).tolist());
+    }
+    expect(fallbacks()).toEqual({});
   });
 
   it('quantizes its output, not its input', () => {
