@@ -12,7 +12,7 @@ namespace {
 constexpr int kLanes = 8;
 // 6 x 2 sums, 2 vectors of weights and 1 of a: 15 of the 16 registers.
 constexpr int kRows = 6, kHalves = kPanelColumns / kLanes;
-constexpr int64_t kDigitRows = 16, kDigitSize = 1024;  // measured
+constexpr int64_t kDigitRows = 1, kDigitSize = 1024;  // measured
 
 const __m256i* vectorAt(const int8_t* codes) { return reinterpret_cast<const __m256i*>(codes); }
 
