@@ -106,7 +106,7 @@ void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, co
   }
 
   const int64_t elements = conv.elements();
-  const bool inRows = weights.inRows;
+  const int64_t channelStride = weights.inRows ? elements : 1, groupStride = weights.inRows ? 1 : kConvPanel;
   int64_t widened = -1;  // the panel in memory
   const int32_t* start = weights.start;
   const Pieces across(vectors, kernel.vectors);
@@ -121,13 +121,12 @@ void runUnit(const DirectConv& conv, const PatchPlan& plan, const Unit& unit, co
       widened = panel;
       widenPanel(conv, weights.packed, panel, memory.panel);
     }
-    const uint32_t* from = weights.packed.panels ? reinterpret_cast<const uint32_t*>(memory.panel) + inPanel
-                           : inRows              ? weights.weights + channel * elements
-                                                 : weights.weights + panel * kConvPanel * elements + inPanel;
+    const uint32_t* weightsOfPanel =
+        weights.packed.panels ? reinterpret_cast<const uint32_t*>(memory.panel) : weights.weights + panel * kConvPanel * elements;
     for (int64_t piece = 0; piece < across.pieces; ++piece) {
       kernel.tile(static_cast<int>(rows), static_cast<int>(across.size(piece)),
-                  {elements, plan.offsets(), from, inRows ? elements : 1, inRows ? 1 : kConvPanel, start ? start + channel : nullptr,
-                   memory.pixels + across.begin(piece), plan.halved(), channel},
+                  {elements, plan.offsets(), weightsOfPanel + inPanel * channelStride, channelStride, groupStride,
+                   start ? start + channel : nullptr, memory.pixels + across.begin(piece), plan.halved(), channel},
                   finish);
       prefetch.advance();
     }

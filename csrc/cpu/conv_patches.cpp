@@ -191,26 +191,18 @@ RowPlacement PatchPlan::placement() const {
 void PatchPlan::pad(int64_t firstRow, int64_t rows, ImageRows have, Encoded from, uint32_t* patches) const {
   const int64_t top = firstRow * shape_.window.stride[0] - shape_.window.padding[0], count = paddedRows(rows);
   const RowPlacement at = placement();
-  // Runs of rows that are read, either of the image or of padding.
-  struct Run {
-    int64_t begin, end;
-    bool exists;
-  };
   const auto exists = [&](int64_t r) { return top + r >= have.begin && top + r < have.end; };
-  const auto forEachRun = [&](auto&& body) {
+  for (int64_t block = 0; block < blocks_; ++block) {
+    const uint32_t* source = from.data + block * from.blockStride;
+    uint32_t* out = patches + block * blockStride_;
+    // Runs of rows that are read, either of the image or of padding.
     for (int64_t r = 0; r < count;) {
       const int64_t begin = r++;
       if (!isRead(begin)) continue;
       while (r < count && isRead(r) && exists(r) == exists(begin)) ++r;
-      body(Run{begin, r, exists(begin)});
+      conv_.kernel.place(at, r - begin, exists(begin) ? source + (top + begin - have.begin) * shape_.width : nullptr,
+                         out + begin * rowElements());
     }
-  };
-  for (int64_t block = 0; block < blocks_; ++block) {
-    const uint32_t* source = from.data + block * from.blockStride;
-    forEachRun([&](const Run& run) {
-      conv_.kernel.place(at, run.end - run.begin, run.exists ? source + (top + run.begin - have.begin) * shape_.width : nullptr,
-                         patches + block * blockStride_ + run.begin * rowElements());
-    });
   }
 }
 

@@ -170,14 +170,14 @@ struct ConvRows {
   }
 
   static void widen(int count, int64_t n, const uint32_t* elements, const float* scale, float* out) {
-    // Wide vectors have several elements of each channel.
-    float scales[kLanes < kConvPanel ? kConvPanel : kLanes];
-    for (int lane = 0; lane < kLanes || lane < kConvPanel; ++lane) scales[lane] = scale[lane % kConvPanel];
+    // Wide vectors have several elements of each channel, narrow ones a part of the channels.
+    constexpr int kWide = kLanes < kConvPanel ? kConvPanel : kLanes, kRest = kLanes < kConvPanel ? kLanes : kConvPanel;
+    float scales[kWide];
+    for (int lane = 0; lane < kWide; ++lane) scales[lane] = scale[lane % kConvPanel];
     int64_t i = 0;
     if (count == 4) {
       for (; i + kLanes <= n; i += kLanes) widenVector<kLanes>(4, n, elements + i, scales + i % kConvPanel, out + i);
     }
-    constexpr int kRest = kLanes < kConvPanel ? kLanes : kConvPanel;
     for (; i < n; i += kRest) widenVector<kRest>(count, n, elements + i, scales + i % kConvPanel, out + i);
   }
 

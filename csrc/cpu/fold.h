@@ -62,8 +62,8 @@ float largestOfLanes(const float* x, int64_t n, See&& see) {
   return maxima[0];
 }
 
-// The largest lift(x[i]) that is a number; -infinity where there is none. Calls see(block, count) for blocks that make
-// up x and lie in the first-level cache then; some values come twice.
+// The largest lift(x[i]) that is a number; -infinity where there is none. Calls see(block, count) for blocks that make up x and lie in the
+// first-level cache then; some values come twice.
 template <float (*lift)(float), class See>
 float largestNumber(const float* x, int64_t n, See&& see) {
   // As many maxima as keep every vector unit busy, where there are so many values.

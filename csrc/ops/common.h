@@ -19,6 +19,8 @@ inline Tensor emptyLike(const Tensor& like) { return empty(like.shape(), like.dt
 
 // `src` itself when it is row-major already, else a copy.
 Tensor contiguous(const Tensor& src);
+// A weight packed for a kernel as it is, any other one row-major.
+inline Tensor packedOrContiguous(const Tensor& src) { return src.packed() ? src : contiguous(src); }
 // `src` itself when it has the dtype already, else a converted row-major copy.
 Tensor cast(const Tensor& src, DType dtype);
 

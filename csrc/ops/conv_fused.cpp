@@ -57,11 +57,7 @@ UnaryOp functionOf(Activation activation) {
 
 // The steps one by one.
 Tensor take(const Steps& steps, Tensor values) {
-  if (steps.normScale) {
-    const Shape perChannel = {steps.normScale.dim(0), 1, 1};
-    values = binaryOf(BinaryOp::add, binaryOf(BinaryOp::mul, values, reshape(steps.normScale, perChannel)),
-                      reshape(steps.normShift, perChannel));
-  }
+  if (steps.normScale) values = scaleShift(values, steps.normScale, steps.normShift, 2);
   if (steps.addend) values = binaryOf(BinaryOp::add, values, steps.addend);
   return steps.activation == Activation::none ? values : unary(static_cast<int64_t>(functionOf(steps.activation)), values, 0, 0);
 }
@@ -128,10 +124,9 @@ Tensor conv2dWeightOnly(const Tensor& src, const Tensor& weight, const Tensor& s
   if (!src.device().backend.conv2dWeightOnly)
     return take(steps, conv2d(src, dequantized(weight, flatScale), bias, stride, padding, dilation, groups));
   const Tensor dst = empty(result, src);
-  launch<&Backend::conv2dWeightOnly>(op, flopsCost(shape.flops()), in(images), in(weight.packed() ? weight : contiguous(weight)),
-                                     in(flatScale), biasOf(bias, DType::float32), in(steps.normScale), in(steps.normShift),
-                                     images4d(steps.addend, shape), out(asImages(dst, shape.out)), block(shape.window),
-                                     static_cast<int32_t>(steps.activation));
+  launch<&Backend::conv2dWeightOnly>(op, flopsCost(shape.flops()), in(images), in(packedOrContiguous(weight)), in(flatScale),
+                                     biasOf(bias, DType::float32), in(steps.normScale), in(steps.normShift), images4d(steps.addend, shape),
+                                     out(asImages(dst, shape.out)), block(shape.window), static_cast<int32_t>(steps.activation));
   return dst;
 }
 
@@ -164,8 +159,8 @@ Tensor conv2dInt8(const Tensor& src, const Tensor& srcScale, const Tensor& weigh
   }
   const Tensor dst = empty(result, outScale ? DType::int8 : scale.dtype(), src.device());
   launch<&Backend::conv2dInt8>(op, flopsCost(shape.flops()) / 4, in(asImages(contiguous(codes), shape.src)), in(atLeast1d(srcScale)),
-                               in(weight.packed() ? weight : contiguous(weight)), in(flatScale), biasOf(bias, scale.dtype()),
-                               in(steps.normScale), in(steps.normShift), images4d(steps.addend, shape), out(asImages(dst, shape.out)),
+                               in(packedOrContiguous(weight)), in(flatScale), biasOf(bias, scale.dtype()), in(steps.normScale),
+                               in(steps.normShift), images4d(steps.addend, shape), out(asImages(dst, shape.out)),
                                in(outScale ? atLeast1d(*outScale) : Tensor()), block(shape.window), static_cast<int32_t>(steps.activation));
   return dst;
 }

@@ -143,9 +143,9 @@ Tensor linearWeightOnly(const Tensor& src, const Tensor& weight, const Tensor& s
   requireDType("linearWeightOnly", "weight", weight, DType::int8);
   requireReal("linearWeightOnly", "scale", scale);
   const LinearShape shape = linearShape("linearWeightOnly", src, weight, bias, src.dtype());
-  launch<&Backend::linearWeightOnly>("linearWeightOnly", linearCost(shape, weight.bytes()), in(shape.src),
-                                     in(weight.packed() ? weight : contiguous(weight)), in(flatScale("linearWeightOnly", scale, shape.n)),
-                                     in(optionalOperand(bias, src.dtype())), out(reshape(shape.dst, {shape.m, shape.n})));
+  launch<&Backend::linearWeightOnly>("linearWeightOnly", linearCost(shape, weight.bytes()), in(shape.src), in(packedOrContiguous(weight)),
+                                     in(flatScale("linearWeightOnly", scale, shape.n)), in(optionalOperand(bias, src.dtype())),
+                                     out(reshape(shape.dst, {shape.m, shape.n})));
   return shape.dst;
 }
 
@@ -161,9 +161,9 @@ Tensor linearInt8(const Tensor& src, const std::optional<Tensor>& srcScale, cons
          activation);
   const LinearShape shape = linearShape(op, src, weight, bias, outScale ? DType::int8 : scale.dtype());
   launch<&Backend::linearInt8>(op, linearCost(shape, weight.bytes()) / 4, in(shape.src), in(codeScale(op, src, srcScale, shape.m)),
-                               in(weight.packed() ? weight : contiguous(weight)), in(flatScale(op, scale, shape.n)),
-                               in(optionalOperand(bias, scale.dtype())), in(outScale ? flatScale(op, *outScale, 1) : Tensor()),
-                               out(reshape(shape.dst, {shape.m, shape.n})), static_cast<int32_t>(activation));
+                               in(packedOrContiguous(weight)), in(flatScale(op, scale, shape.n)), in(optionalOperand(bias, scale.dtype())),
+                               in(outScale ? flatScale(op, *outScale, 1) : Tensor()), out(reshape(shape.dst, {shape.m, shape.n})),
+                               static_cast<int32_t>(activation));
   return shape.dst;
 }
 

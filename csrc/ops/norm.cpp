@@ -173,6 +173,12 @@ std::vector<Tensor> batchNormAffine(const char* op, const Tensor& mean, const Te
   return {scale, shift};
 }
 
+Tensor scaleShift(const Tensor& src, const Tensor& scale, const Tensor& shift, int inner) {
+  Shape perChannel = scale.shape();
+  for (int dim = 0; dim < inner; ++dim) perChannel.push(1);
+  return binaryOf(BinaryOp::add, binaryOf(BinaryOp::mul, src, reshape(scale, perChannel)), reshape(shift, perChannel));
+}
+
 Tensor batchNorm(const Tensor& src, const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
                  const std::optional<Tensor>& bias, double eps) {
   const char* op = "batchNorm";
@@ -182,12 +188,8 @@ Tensor batchNorm(const Tensor& src, const Tensor& mean, const Tensor& variance, 
   const int64_t images = src.dim(0), channels = src.dim(1);
   requireShape(op, "mean", mean, {channels});
   const std::vector<Tensor> affine = batchNormAffine(op, mean, variance, weight, bias, eps);
-  if (!src.device().backend.batchNorm) {
-    Shape perChannel(src.shape());
-    for (int dim = 0; dim < perChannel.size(); ++dim) perChannel[dim] = dim == 1 ? channels : 1;
-    const Tensor scaled = binaryOf(BinaryOp::mul, cast(src, DType::float32), reshape(affine[0], perChannel));
-    return cast(binaryOf(BinaryOp::add, scaled, reshape(affine[1], perChannel)), src.dtype());
-  }
+  if (!src.device().backend.batchNorm)
+    return cast(scaleShift(cast(src, DType::float32), affine[0], affine[1], src.ndim() - 2), src.dtype());
   const Shape flat = {images, channels, images * channels == 0 ? 0 : src.numel() / (images * channels)};
   const Tensor dst = empty(src.shape(), src.dtype(), src.device());
   const auto asFlat = [&](const Tensor& tensor) { return tensor.as(flat, contiguousStrides(flat)); };

@@ -26,6 +26,8 @@ std::vector<Tensor> rmsNormBackward(const Tensor& dout, const Tensor& src, const
 // For the ops that take a batch norm: [scale, shift] of one in evaluation, weight / sqrt(variance + eps), and bias - mean * scale; float32.
 std::vector<Tensor> batchNormAffine(const char* op, const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
                                     const std::optional<Tensor>& bias, double eps);
+// src * scale + shift of each channel ([C], float32), which `inner` dims follow: what the two are for, op by op.
+Tensor scaleShift(const Tensor& src, const Tensor& scale, const Tensor& shift, int inner);
 // (src - mean) / sqrt(variance + eps) * weight + bias of each channel of src [N, C, ...], as src * scale + shift with batchNormAffine's;
 // all others are [C].
 Tensor batchNorm(const Tensor& src, const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,

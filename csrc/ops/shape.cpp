@@ -246,8 +246,7 @@ Tensor viewBytes(const Tensor& src, int64_t byteOffset, DType dtype, const Shape
 
 Tensor toDevice(const Tensor& src, Device& device) {
   if (&src.device() == &device) return src;
-  const Tensor source = src.packed() ? src : contiguous(src);
-  return moveBytes(source, device);
+  return moveBytes(packedOrContiguous(src), device);
 }
 
 }  // namespace quanto::ops

@@ -158,8 +158,7 @@ const batchNormOp: Op<BatchNormAttributes> = {
   name: 'batchNorm',
   forward: ([src, mean, variance, ...operands], { eps, ...affine }) => {
     const [weight, bias] = weightAndBias(operands, affine);
-    const handles = [src, mean, variance].map((tensor) => tensor.native);
-    return wrap(native.batchNorm(handles[0], handles[1], handles[2], weight?.native ?? null, bias?.native ?? null, eps));
+    return wrap(native.batchNorm(src.native, mean.native, variance.native, weight?.native ?? null, bias?.native ?? null, eps));
   },
   save: (inputs, _) => inputs,
   vjp: (dyGiven, [src, mean, variance, ...operands], { attributes }) => {
