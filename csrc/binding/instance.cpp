@@ -105,22 +105,45 @@ const Tensor& Instance::unwrap(napi_value value, const char* op, const char* nam
 
 napi_value Instance::wrap(const Tensor& tensor) {
   relieve();
-  handles_.push_back(std::make_unique<Handle>(Handle{tensor, this, nullptr}));
-  Handle* handle = handles_.back().get();
+  Handle* handle = nullptr;
+  const napi_value value = idle_.size() > kQuarantine ? reissue(handle) : issue(handle);
+  handle->tensor = tensor;
+  if (tensor.storage()->handles++ == 0) liveBytes_ += tensor.storage()->bytes();
+  ++liveTensors_;
+  return value;
+}
+
+napi_value Instance::issue(Handle*& handle) {
+  handles_.push_back(std::make_unique<Handle>(Handle{Tensor(), this, nullptr}));
+  handle = handles_.back().get();
   napi_value value;
   // No finalizer: the sweep frees the handle, and a finalizer that waits for the event loop would hold memory of its own till then.
   if (napi_create_external(env, handle, nullptr, nullptr, &value) != napi_ok || napi_type_tag_object(env, value, &kTensorTag) != napi_ok ||
-      napi_create_reference(env, value, 0, &handle->weak) != napi_ok) {
+      napi_create_reference(env, value, 0, &handle->reference) != napi_ok) {
     handles_.pop_back();
     fail(ErrorCode::INTERNAL, "[binding] no handle could be made");
   }
-  if (tensor.storage()->handles++ == 0) liveBytes_ += tensor.storage()->bytes();
-  ++liveTensors_;
   ++issuedSinceSweep_;
   return value;
 }
 
-void Instance::dispose(napi_value value) { drop(*handleOf(value, "dispose", "tensor")); }
+napi_value Instance::reissue(Handle*& handle) {
+  handle = idle_.front();
+  napi_value value;
+  check(napi_get_reference_value(env, handle->reference, &value), "reading a handle");
+  check(napi_reference_unref(env, handle->reference, nullptr), "giving a handle out");
+  idle_.pop_front();
+  return value;
+}
+
+void Instance::dispose(napi_value value) {
+  Handle& handle = *handleOf(value, "dispose", "tensor");
+  if (!handle.tensor) return;
+  drop(handle);
+  if (idle_.size() == kMostIdle) return;
+  idle_.push_back(&handle);
+  check(napi_reference_ref(env, handle.reference, nullptr), "keeping a handle");
+}
 
 void Instance::drop(Handle& handle) {
   if (!handle.tensor) return;
@@ -138,12 +161,12 @@ void Instance::sweep() {
     const HandleScope scope(env);
     for (const size_t end = std::min(i + kScope, handles_.size()); i < end; ++i) {
       napi_value value = nullptr;
-      napi_get_reference_value(env, handles_[i]->weak, &value);
+      napi_get_reference_value(env, handles_[i]->reference, &value);
       if (value) {
         std::swap(handles_[kept++], handles_[i]);
         continue;
       }
-      napi_delete_reference(env, handles_[i]->weak);
+      napi_delete_reference(env, handles_[i]->reference);
       drop(*handles_[i]);
       handles_[i].reset();
     }

@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -13,11 +14,11 @@ namespace quanto::binding {
 
 struct Instance;
 
-// What an External points at. `weak` is empty once V8 has collected the External.
+// What an External points at.
 struct Handle {
   Tensor tensor;  // empty once disposed
   Instance* instance;
-  napi_ref weak;
+  napi_ref reference;  // weak, and then empty once V8 has collected the External; strong while the External waits for its next tensor
 };
 
 struct Instance {
@@ -25,6 +26,7 @@ struct Instance {
   // The tensor behind a value, checked: a tagged External, of this environment, not disposed. `op` and `name` are for the message.
   const Tensor& unwrap(napi_value value, const char* op, const char* name);
   napi_value wrap(const Tensor& tensor);
+  // Frees the tensor. The caller gives the handle up: after kQuarantine more of them it is given to another tensor.
   void dispose(napi_value value);
 
   // Promise of an ArrayBuffer with the tensor's row-major bytes; settled by the event loop, which it keeps alive until then.
@@ -53,6 +55,8 @@ struct Instance {
   void relieve();
   void declareMemory();
   void collectGarbage();
+  napi_value issue(Handle*& handle);
+  napi_value reissue(Handle*& handle);
   void drop(Handle& handle);
   // What the collection of garbage could free.
   int64_t heldBytes() const { return liveBytes_ + static_cast<int64_t>(handles_.size()) * kHandleBytes; }
@@ -66,8 +70,12 @@ struct Instance {
   static constexpr int64_t kSweepHandles = 50000;
   static constexpr int64_t kHandleBytes = 200;
   static constexpr int64_t kDeclareStep = int64_t{16} << 20;
+  // To make an External, to collect it and to free what goes with it takes longer than a small op, so disposed ones are used again: not
+  // before that many others, so that a handle which was not given up is still refused, and so many are kept at most.
+  static constexpr size_t kQuarantine = 256, kMostIdle = 4096;
 
   std::vector<std::unique_ptr<Handle>> handles_;
+  std::deque<Handle*> idle_;  // disposed, in that order
   int64_t liveTensors_ = 0, liveBytes_ = 0, issuedSinceSweep_ = 0;
   int64_t threshold_ = kSweepFloor;
   int64_t declared_ = 0;  // bytes that V8 has been told of

@@ -2,7 +2,8 @@ import { native, type NativeTensor } from '../native';
 
 /**
  * A native tensor shared by those who need it: the user's Tensor, and the tape for as long as its backward may read it.
- * Disposing the user's Tensor therefore never pulls a value from under the tape, and the tape never outlives its need.
+ * Disposing the user's Tensor therefore never pulls a value from under the tape, and the tape never outlives its need. The native handle is
+ * used again for another tensor, so nobody may hold it without a reference to this.
  */
 export class Handle {
   private references = 1;
