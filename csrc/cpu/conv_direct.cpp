@@ -151,7 +151,7 @@ Status convolveDirectly(const DirectConv& conv, const ConvWeights& given) {
   if (planes == 0 || shape.outChannels == 0 || shape.outPixels() == 0) return Status::ok;
   PatchPlan plan(conv);
   // Enough units for all threads: bands of rows first, then parts of the channels, which make the patches again.
-  const Pieces bands(shape.outHeight, plan.bandRows(std::max<int64_t>(1, 4 * threadCount() / planes)));
+  const Pieces bands(shape.outHeight, plan.bandRows(std::max<int64_t>(1, 2 * threadCount() / planes)));
   if (!plan.layOut(bands.largest())) return Status::outOfMemory;
   const int64_t wanted = std::max<int64_t>(1, (threadCount() + planes * bands.pieces - 1) / (planes * bands.pieces));
   const Pieces parts(shape.outChannels, std::max<int64_t>(kConvPanel, roundUp(shape.outChannels / wanted, kConvPanel)));

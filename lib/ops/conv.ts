@@ -84,27 +84,41 @@ export interface ConvSteps {
   readonly relu?: boolean;
 }
 
-/** @internal The operands of the steps in the order of the native calls, and the activation's number. */
+/** @internal The operands of the steps as native calls take them, and the activation's number. */
 export function nativeSteps({ norm, addend, relu = false }: ConvSteps) {
   return {
-    operands: [
-      norm?.running_mean.native ?? null,
-      norm?.running_var.native ?? null,
-      norm?.weight?.native ?? null,
-      norm?.bias?.native ?? null,
-      norm?.eps ?? 0,
-      addend?.native ?? null,
-    ] as const,
+    mean: norm?.running_mean.native ?? null,
+    variance: norm?.running_var.native ?? null,
+    weight: norm?.weight?.native ?? null,
+    bias: norm?.bias?.native ?? null,
+    eps: norm?.eps ?? 0,
+    addend: addend?.native ?? null,
     activation: relu ? 1 : 0,
   };
 }
 
 /** @internal conv2d and its steps in one pass, float32, without recording; sums of floats may come in another order than conv2d's. */
-export function conv2dFused(src: Tensor, weight: Tensor, bias: Tensor | null, options: Conv2dOptions, steps: ConvSteps): Tensor {
+export function conv2dFused(src: Tensor, weight: Tensor, bias: Tensor | null, options: Conv2dOptions, convSteps: ConvSteps): Tensor {
   const { stride, padding, dilation, groups } = convAttributes(options);
-  const { operands, activation } = nativeSteps(steps);
-  const biasHandle = bias?.native ?? null;
-  return wrap(native.conv2dFused(src.native, weight.native, biasHandle, ...operands, stride, padding, dilation, groups, activation));
+  const steps = nativeSteps(convSteps);
+  return wrap(
+    native.conv2dFused(
+      src.native,
+      weight.native,
+      bias?.native ?? null,
+      steps.mean,
+      steps.variance,
+      steps.weight,
+      steps.bias,
+      steps.eps,
+      steps.addend,
+      stride,
+      padding,
+      dilation,
+      groups,
+      steps.activation,
+    ),
+  );
 }
 
 interface PoolAttributes {

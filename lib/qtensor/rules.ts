@@ -230,33 +230,44 @@ const quantizedLinear: Rule = ({ inputs }) => {
   return product;
 };
 
-/** What a convolution of integers needs to know beside its operands. */
-interface IntegerConv extends ConvAttributes {
+/** @internal The scales of a convolution of integers. */
+export interface ConvScales {
   /** Of the input's codes; float inputs are quantized with it. */
-  readonly srcScale: Tensor;
-  readonly steps?: ConvSteps;
+  readonly input: Tensor;
   /** Where the result is to be int8 codes. */
-  readonly outScale?: Tensor;
+  readonly output: Tensor | null;
 }
 
 /** @internal Exact sums of codes: `src` is int8, or floats to be quantized. The result is in the dtype of the weight's scale, or int8. */
-export function convolveIntegers(src: Tensor, weight: QBytesTensor, bias: Tensor | null, conv: IntegerConv): Tensor {
+export function convolveIntegers(
+  src: Tensor,
+  weight: QBytesTensor,
+  bias: Tensor | null,
+  { stride, padding, dilation, groups }: ConvAttributes,
+  scales: ConvScales,
+  convSteps: ConvSteps = {},
+): Tensor {
   const { codes, scale } = weight.stored;
-  const { operands, activation } = nativeSteps(conv.steps ?? {});
+  const steps = nativeSteps(convSteps);
   return Tensor.fromNative(
     native.conv2dInt8(
       src.native,
-      conv.srcScale.native,
+      scales.input.native,
       codes.native,
       scale.native,
       bias?.native ?? null,
-      ...operands,
-      conv.outScale?.native ?? null,
-      conv.stride,
-      conv.padding,
-      conv.dilation,
-      conv.groups,
-      activation,
+      steps.mean,
+      steps.variance,
+      steps.weight,
+      steps.bias,
+      steps.eps,
+      steps.addend,
+      scales.output?.native ?? null,
+      stride,
+      padding,
+      dilation,
+      groups,
+      steps.activation,
     ),
   );
 }
@@ -266,23 +277,29 @@ export function convolveWeightOnly(
   src: Tensor,
   weight: Tensor,
   bias: Tensor | null,
-  conv: ConvAttributes & { readonly steps?: ConvSteps },
+  { stride, padding, dilation, groups }: ConvAttributes,
+  convSteps: ConvSteps = {},
 ): Tensor | null {
   if (src.isQuantized || src.dtype !== 'float32' || !isInt8Weight(weight) || weight.dtype !== 'float32') return null;
   const { codes, scale } = weight.stored;
-  const { operands, activation } = nativeSteps(conv.steps ?? {});
+  const steps = nativeSteps(convSteps);
   return Tensor.fromNative(
     native.conv2dWeightOnly(
       src.native,
       codes.native,
       scale.native,
       bias?.native ?? null,
-      ...operands,
-      conv.stride,
-      conv.padding,
-      conv.dilation,
-      conv.groups,
-      activation,
+      steps.mean,
+      steps.variance,
+      steps.weight,
+      steps.bias,
+      steps.eps,
+      steps.addend,
+      stride,
+      padding,
+      dilation,
+      groups,
+      steps.activation,
     ),
   );
 }
@@ -299,7 +316,7 @@ const quantizedConv: Rule = ({ inputs, attributes }) => {
   const quantized = activation(src);
   if (!quantized || !isInt8(quantized) || !isInt8Weight(weight) || quantized.dtype !== weight.dtype) return null;
   consume(quantized);
-  return convolveIntegers(quantized.codes, weight, bias, { ...conv, srcScale: quantized.scale });
+  return convolveIntegers(quantized.codes, weight, bias, conv, { input: quantized.scale, output: null });
 };
 
 const rules: Readonly<Record<string, Rule>> = {

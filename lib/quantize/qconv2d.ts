@@ -59,7 +59,7 @@ export class QConv2d extends QModule(Conv2d) {
     const codes = this.inputCodes;
     if (codes) return this.convolveCodes(src, codes.scale, weight, steps, reader);
     if (activations && this.quantizesInput && this.calibrated.input) return null;
-    const product = convolveWeightOnly(src, weight, this.bias, { ...convAttributes(this), steps });
+    const product = convolveWeightOnly(src, weight, this.bias, convAttributes(this), steps);
     return product ?? conv2dFused(src, weight.dequantize(), this.bias, this, steps);
   }
 
@@ -67,7 +67,8 @@ export class QConv2d extends QModule(Conv2d) {
   private convolveCodes(src: Tensor, srcScale: Tensor, weight: Tensor, steps: ConvSteps, reader: Conv2d | null): Tensor | null {
     if (!isInt8Weight(weight)) return null;
     const wanted = reader instanceof QConv2d ? reader.inputCodes : null;
-    const result = convolveIntegers(src, weight, this.bias, { ...convAttributes(this), srcScale, steps, outScale: wanted?.scale });
+    const scales = { input: srcScale, output: wanted?.scale ?? null };
+    const result = convolveIntegers(src, weight, this.bias, convAttributes(this), scales, steps);
     return wanted ? new QBytesTensor(wanted.qtype, null, { codes: result, scale: wanted.scale.share() }) : result;
   }
 }

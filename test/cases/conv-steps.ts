@@ -150,8 +150,8 @@ function integerStepsRow(row: Sizes): Case {
     inputs: [...codeInputs(row, true), ...stepInputs(row)],
     run: (...inputs) => {
       const [x, srcScale, w, wScale, bias, ...steps] = inputs.map(ops.clone);
-      const conv = { ...convAttributes(options), srcScale, steps: stepsOf(steps) };
-      return convolveIntegers(x, weightOf(w, wScale, false), bias, conv);
+      const scales = { input: srcScale, output: null };
+      return convolveIntegers(x, weightOf(w, wScale, false), bias, convAttributes(options), scales, stepsOf(steps));
     },
     reference: (...inputs) => taken(scaledSums(options, inputs), inputs[4], inputs.slice(5), true),
     magnitude: (...inputs) => taken(absolute(scaledSums(options, inputs)), absolute(inputs[4]), inputs.slice(5).map(absolute), false),
@@ -185,7 +185,7 @@ function weightOnlyRow(row: Sizes, perChannel: boolean): Case {
       const [x, w, scale, bias, ...steps] = inputs.map(ops.clone);
       const stored = weightOf(w, scale, !perChannel);
       if (!perChannel) return ops.conv2d(x, stored, bias, options);
-      const product = convolveWeightOnly(x, stored, bias, { ...convAttributes(options), steps: stepsOf(steps) });
+      const product = convolveWeightOnly(x, stored, bias, convAttributes(options), stepsOf(steps));
       if (!product) throw new Error('convolveWeightOnly takes no float32');
       return product;
     },
