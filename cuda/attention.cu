@@ -175,10 +175,10 @@ void attend(Issue& issue, const Attention& call) {
 }  // namespace
 
 Status attention(Queue* queue, const View* query, const View* key, const View* value, const View* mask, const View* scoreScale,
-                 const View* out, double scale, int32_t causal, int64_t diagonal) {
+                 const View* valueScale, const View* out, double scale, int32_t causal, int64_t diagonal) {
   Issue issue(queue);
   if (elementCount(*out) == 0) return issue.finish();
-  const Attention call(*query, *key, *value, mask, scoreScale, *out, scale, causal, diagonal);
+  const Attention call(*query, *key, *value, mask, scoreScale, valueScale, *out, scale, causal, diagonal);
   if (attendRows(issue, call) || attendByTensorCores(issue, call)) return issue.finish();
   if (scoreScale) attend<int>(issue, call);
   else attend<float>(issue, call);

@@ -52,6 +52,12 @@ QUANTO_DEVICE inline void loadEight(const Heads& from, int64_t row, int64_t colu
     }
     return;
   }
+  if (dtype == DType::int8) {
+    const int64_t loaded = *reinterpret_cast<const int64_t*>(static_cast<const int8_t*>(from.values.data) + row + column);
+    QUANTO_UNROLL
+    for (int i = 0; i < kEight; ++i) out[i] = static_cast<float>(static_cast<int8_t>(loaded >> 8 * i));
+    return;
+  }
   const int4 loaded = *reinterpret_cast<const int4*>(static_cast<const uint16_t*>(from.values.data) + row + column);
   widenTwo(static_cast<unsigned>(loaded.x), dtype, out);
   widenTwo(static_cast<unsigned>(loaded.y), dtype, out + 2);
@@ -95,14 +101,14 @@ struct Attention {
   Operand mask;
   int64_t maskStrides[4];
   bool hides;  // the mask is bool
-  const float* scoreScale;
+  const float *scoreScale, *valueScale;
   float scale;
   bool causal;
   int64_t diagonal;
   int64_t batch, shared, group, length, keys, width, valueWidth;
 
-  Attention(const View& query, const View& key, const View& value, const View* mask, const View* scoreScale, const View& out, double scale,
-            int32_t causal, int64_t diagonal)
+  Attention(const View& query, const View& key, const View& value, const View* mask, const View* scoreScale, const View* valueScale,
+            const View& out, double scale, int32_t causal, int64_t diagonal)
       : query(query),
         key(key),
         value(value),
@@ -111,6 +117,7 @@ struct Attention {
         maskStrides{},
         hides(mask && dtypeOf(*mask) == DType::boolean),
         scoreScale(scoreScale ? static_cast<const float*>(scoreScale->data) : nullptr),
+        valueScale(valueScale ? static_cast<const float*>(valueScale->data) : nullptr),
         scale(static_cast<float>(scale)),
         causal(causal != 0),
         diagonal(diagonal),
@@ -152,7 +159,7 @@ struct Attention {
   // What sums of weighted values are multiplied by. A row without any weight gives 0 where it was kept from its keys, else NaN, as softmax
   // has it where floats of -infinity were added.
   QUANTO_DEVICE float normalizer(float weight, int64_t row) const {
-    if (weight != 0) return 1 / weight;
+    if (weight != 0) return (valueScale ? *valueScale : 1.0f) / weight;
     return hides || visible(row) < keys || keys == 0 ? 0.0f : floatOf(0x7fc00000u);
   }
 };

@@ -1,8 +1,9 @@
-// One call of the attention slot on its way: attention.cpp cuts it into units of queries, and one of the two paths below computes each.
+// One call of the attention slot on its way: attention.cpp cuts it into units of queries, and one of the paths below computes each.
 #pragma once
 
 #include <algorithm>
 
+#include "attention_loops.h"
 #include "elements.h"
 #include "gemm/convert.h"
 #include "gemm/kernels.h"
@@ -11,15 +12,17 @@
 namespace quanto::cpu {
 
 // Keys taken at once: their scores for one tile of queries fit the first-level cache, the packed keys and values the second.
-inline constexpr int64_t kKeyBlock = 128;
+inline constexpr int64_t kKeyBlock = kWeightedKeys;
 
 // Queries of the heads that share one head of keys and values are rows: row r is query r % length of head r / length of the group.
 struct Attention {
   const FloatKernel& kernel;
+  const Int8Kernel& codeKernel;
   const View &query, &key, &value, &out;
   const View* mask;         // null: none
   float queryScale;         // of query values, before the product
   const float* scoreScale;  // null, or a factor of the sums
+  const float* valueScale;  // null, or what the values' codes are multiplied by; query and key are codes then
   bool causal;
   int64_t diagonal;
 
@@ -75,9 +78,14 @@ inline FloatRows floatRows(const FloatKernel& kernel, const View& view, int64_t 
   return {buffer, n};
 }
 
+// Offsets of what tiles of queries keep (attention_query_tiles.h).
+struct QueryMemory {
+  int64_t sums, state, scores, mask, factor, limits, strip;
+};
+
 // Rows in tiles as wide as the kernel's, keys and values packed for it.
-struct TileMemory {
-  int64_t query, sums, state, key, value, scores, mask, factor, limits, strip, bytes;
+struct TileMemory : QueryMemory {
+  int64_t query, key, value, bytes;
 };
 TileMemory planTiles(const Attention& call, int64_t tiles);
 // Tiles [first, end) of a shared head's rows.
@@ -90,5 +98,13 @@ struct RowMemory {
 };
 RowMemory planRows(const Attention& call);
 void runRows(const Attention& call, const SharedHead& place, int64_t first, int64_t end, const RowMemory& plan, char* memory);
+
+// The same for queries, keys and values in codes, by the int8 kernel.
+struct CodeMemory : QueryMemory {
+  int64_t query, key, value, weights, products, words, keep, bytes;
+};
+int64_t codeColumns(const Attention& call);
+CodeMemory planCodes(const Attention& call, int64_t tiles);
+void runCodes(const Attention& call, const SharedHead& place, int64_t first, int64_t end, const CodeMemory& plan, char* memory);
 
 }  // namespace quanto::cpu

@@ -6,6 +6,22 @@
 
 namespace quanto::cpu {
 
+// Weights in fixed point: 1 is the largest number of that many digits, about 2^23.
+constexpr int kWeightDigits = 3;
+constexpr float kWeightOne = 0x7f7f7f;
+// Sums of so many weights, and of their digits by codes, fit 31 bits.
+constexpr int kWeightedKeys = 128;
+
+struct DigitPanels {
+  int8_t* data;
+  int64_t stride;
+};
+
+// Of each column.
+struct OnlineSoftmax {
+  float *largest, *sum, *keep, *factor;
+};
+
 struct AttentionLoops {
   // scores += mask
   void (*addMask)(float* scores, const float* mask, int64_t count);
@@ -19,6 +35,19 @@ struct AttentionLoops {
   void (*weigh)(float* scores, int64_t n, int64_t columns, float* largest, float* sum, float* factor);
   // The same for one row of n scores beside each other; gives the factor.
   float (*weighRow)(float* scores, int64_t n, float* largest, float* sum);
+  // scores = sums * factor; both may be the same memory.
+  void (*scaleSums)(const int32_t* sums, int64_t count, float factor, float* scores);
+  // The same step in integers, for at most kWeightedKeys keys: weights relative to the largest of these keys in each column, in units of
+  // 1 / kWeightOne. Their kWeightDigits signed digits to the base 256, the highest first, become packed panels (gemm/pack_int8.h): as many
+  // for each 16 columns, panelStride bytes apart. The sums are sum * keep + (these weights' sum) * factor, by which anything summed before
+  // and now has to be multiplied.
+  void (*weighDigits)(const float* scores, int64_t n, int64_t stride, int64_t columns, const DigitPanels& panels,
+                      const OnlineSoftmax& state);
+  // values[n][columns] = values * keep + (the numbers whose digits' sums are those of the panels, so many beside each other) * factor.
+  void (*addDigits)(const int32_t* sums, int64_t sumsStride, int64_t n, int64_t columns, const float* keep, const float* factor,
+                    float* values, int64_t valuesStride);
+  // Byte b of each of n words goes to out + b * stride.
+  void (*takeApart)(const uint32_t* words, int64_t n, int8_t* out, int64_t stride);
   // rows[n][columns] *= factor[columns]
   void (*scaleColumns)(float* rows, int64_t n, int64_t columns, const float* factor);
 };

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "attention_loops.h"
+#include "fold.h"
+#include "gemm/pack_int8.h"
 #include "vector_math.h"
 #include "vectorize.h"
 
@@ -33,21 +35,25 @@ void hideFrom(float* scores, int64_t begin, int64_t n, int64_t columns, const in
 
 inline float larger(float a, float b) { return a > b ? a : b; }
 
-// NaN is no maximum, but its weight is NaN, and so are the sum and the result.
-void weighStrip(float* scores, int64_t n, int64_t columns, float* largest, float* sum, float* factor) {
-  float top[kStripColumns], shift[kStripColumns], part[kStripColumns];
-  for (int j = 0; j < kStripColumns; ++j) top[j] = largest[j];
+// The largest of each column and of what was largest before. NaN is no maximum, but its weight is NaN, and so are the sum and the result.
+void largestOfRows(const float* scores, int64_t n, int64_t stride, const float* before, float* top) {
+  for (int j = 0; j < kStripColumns; ++j) top[j] = before[j];
   int64_t row = 0;
   for (; row + 4 <= n; row += 4) {
-    const float *x0 = scores + row * columns, *x1 = x0 + columns, *x2 = x1 + columns, *x3 = x2 + columns;
+    const float *x0 = scores + row * stride, *x1 = x0 + stride, *x2 = x1 + stride, *x3 = x2 + stride;
     QUANTO_VECTORIZE
     for (int j = 0; j < kStripColumns; ++j) top[j] = larger(larger(larger(x0[j], x1[j]), larger(x2[j], x3[j])), top[j]);
   }
   for (; row < n; ++row) {
-    const float* x = scores + row * columns;
+    const float* x = scores + row * stride;
     QUANTO_VECTORIZE
     for (int j = 0; j < kStripColumns; ++j) top[j] = larger(x[j], top[j]);
   }
+}
+
+void weighStrip(float* scores, int64_t n, int64_t columns, float* largest, float* sum, float* factor) {
+  float top[kStripColumns], shift[kStripColumns], part[kStripColumns];
+  largestOfRows(scores, n, columns, largest, top);
   QUANTO_VECTORIZE
   for (int j = 0; j < kStripColumns; ++j) {
     // A column of nothing but hidden keys keeps -infinity, which must not be subtracted from itself.
@@ -56,7 +62,7 @@ void weighStrip(float* scores, int64_t n, int64_t columns, float* largest, float
     largest[j] = top[j];
     part[j] = 0.0f;
   }
-  for (row = 0; row < n; ++row) {
+  for (int64_t row = 0; row < n; ++row) {
     float* x = scores + row * columns;
     QUANTO_VECTORIZE
     for (int j = 0; j < kStripColumns; ++j) {
@@ -74,17 +80,10 @@ void weigh(float* scores, int64_t n, int64_t columns, float* largest, float* sum
 
 float weighRow(float* scores, int64_t n, float* largest, float* sum) {
   float lanes[kStripColumns];
-  float top = *largest;
-  for (float& lane : lanes) lane = top;
-  int64_t i = 0;
-  for (; i + kStripColumns <= n; i += kStripColumns) {
-    QUANTO_VECTORIZE
-    for (int j = 0; j < kStripColumns; ++j) lanes[j] = larger(scores[i + j], lanes[j]);
-  }
-  for (; i < n; ++i) top = larger(scores[i], top);
-  for (const float lane : lanes) top = larger(lane, top);
+  const float top = larger(largestNumber<same>(scores, n, [](const float*, int64_t) {}), *largest);
   const float shift = top == -__builtin_inff() ? 0.0f : top, factor = math::expFlushed(*largest - shift);
 
+  int64_t i;
   QUANTO_VECTORIZE
   for (i = 0; i < n; ++i) scores[i] = math::expFlushed(scores[i] - shift);
   for (float& lane : lanes) lane = 0.0f;
@@ -100,6 +99,117 @@ float weighRow(float* scores, int64_t n, float* largest, float* sum) {
   return factor;
 }
 
+void scaleSums(const int32_t* sums, int64_t count, float factor, float* scores) {
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < count; ++i) scores[i] = static_cast<float>(sums[i]) * factor;
+}
+
+// What weights are before their digits are taken apart: half a digit more at the two lower places carries into the place above, so that
+// each byte is a digit, or a digit + 128.
+constexpr uint32_t kHalves = 0x8080;
+
+// The byte that lies `shift` bits up in each of four numbers below 2^24, one after another.
+template <int shift>
+inline uint32_t gather(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  constexpr auto move = [](uint32_t value, int bits) { return bits >= 0 ? value >> bits : value << -bits; };
+  return (move(a, shift) & 0xffu) | (move(b, shift - 8) & 0xff00u) | (move(c, shift - 16) & 0xff0000u) |
+         (move(d, shift - 24) & 0xff000000u);
+}
+
+void weighDigitsStrip(const float* scores, int64_t n, int64_t stride, const DigitPanels& panels, const OnlineSoftmax& state) {
+  const float hidden = -__builtin_inff();
+  const float noKey[kStripColumns] = {hidden, hidden, hidden, hidden, hidden, hidden, hidden, hidden,
+                                      hidden, hidden, hidden, hidden, hidden, hidden, hidden, hidden};
+  float top[kStripColumns], shift[kStripColumns];
+  largestOfRows(scores, n, stride, noKey, top);
+  // Sums of the numbers without the digits below a place, and the bits of the largest weight, which are those of NaN if there is one.
+  uint32_t all[kStripColumns], upper[kStripColumns], highest[kStripColumns], largestBits[kStripColumns];
+  QUANTO_VECTORIZE
+  for (int j = 0; j < kStripColumns; ++j) {
+    shift[j] = top[j] == hidden ? 0.0f : top[j];
+    all[j] = upper[j] = highest[j] = largestBits[j] = 0;
+  }
+  int32_t* out[kWeightDigits];
+  for (int digit = 0; digit < kWeightDigits; ++digit)
+    out[digit] = reinterpret_cast<int32_t*>(panels.data + digit * panels.stride + kPanelHeaderBytes);
+  int64_t padded = 0;
+  for (int64_t row = 0; row < n; row += kGroup, padded += kGroup) {
+    const float* x[kGroup];
+    for (int i = 0; i < kGroup; ++i) x[i] = row + i < n ? scores + (row + i) * stride : noKey;
+    QUANTO_VECTORIZE
+    for (int j = 0; j < kStripColumns; ++j) {
+      // Adding 2^23 rounds to a whole number, half to even, and leaves it in the low bits.
+      constexpr float kPoint = 0x1p23f;
+      constexpr uint32_t kPointBits = 0x4b000000u - kHalves;
+      const auto numberOf = [&](float score) __attribute__((always_inline)) {
+        const float weight = math::expFlushed(score - shift[j]);
+        const uint32_t bits = math::bitsOf(weight);
+        largestBits[j] = bits > largestBits[j] ? bits : largestBits[j];
+        return math::bitsOf(math::fma(weight, kWeightOne, kPoint)) - kPointBits;
+      };
+      const uint32_t a = numberOf(x[0][j]), b = numberOf(x[1][j]), c = numberOf(x[2][j]), d = numberOf(x[3][j]);
+      all[j] += (a + b) + (c + d);
+      upper[j] += ((a >> 8) + (b >> 8)) + ((c >> 8) + (d >> 8));
+      highest[j] += ((a >> 16) + (b >> 16)) + ((c >> 16) + (d >> 16));
+      constexpr uint32_t kFlipped = 0x80808080u;
+      out[0][j] = static_cast<int32_t>(gather<16>(a, b, c, d));
+      out[1][j] = static_cast<int32_t>(gather<8>(a, b, c, d) ^ kFlipped);
+      out[2][j] = static_cast<int32_t>(gather<0>(a, b, c, d) ^ kFlipped);
+    }
+    for (auto& panel : out) panel += kPanelColumns;
+  }
+
+  const auto rows = static_cast<uint32_t>(padded);
+  int32_t* sums[kWeightDigits];
+  for (int digit = 0; digit < kWeightDigits; ++digit) sums[digit] = reinterpret_cast<int32_t*>(panels.data + digit * panels.stride);
+  QUANTO_VECTORIZE
+  for (int j = 0; j < kStripColumns; ++j) {
+    sums[0][j] = static_cast<int32_t>(highest[j]);
+    sums[1][j] = static_cast<int32_t>(upper[j] - 256u * highest[j] - 128u * rows);
+    sums[2][j] = static_cast<int32_t>(all[j] - 256u * upper[j] - 128u * rows);
+    const float highestScore = larger(top[j], state.largest[j]), from = highestScore == hidden ? 0.0f : highestScore;
+    const float keep = math::expFlushed(state.largest[j] - from), weight = math::expFlushed(top[j] - from);
+    const float factor = largestBits[j] > 0x7f800000u ? __builtin_nanf("") : weight;
+    state.largest[j] = highestScore;
+    state.keep[j] = keep;
+    state.factor[j] = factor;
+    state.sum[j] = state.sum[j] * keep + static_cast<float>(static_cast<int32_t>(all[j] - kHalves * rows)) * factor;
+  }
+}
+
+void weighDigits(const float* scores, int64_t n, int64_t stride, int64_t columns, const DigitPanels& panels, const OnlineSoftmax& state) {
+  for (int64_t j = 0; j < columns; j += kStripColumns) {
+    weighDigitsStrip(scores + j, n, stride, {panels.data + j / kStripColumns * kWeightDigits * panels.stride, panels.stride},
+                     {state.largest + j, state.sum + j, state.keep + j, state.factor + j});
+  }
+}
+
+void addDigits(const int32_t* sums, int64_t sumsStride, int64_t n, int64_t columns, const float* keep, const float* factor, float* values,
+               int64_t valuesStride) {
+  for (int64_t row = 0; row < n; ++row) {
+    for (int64_t first = 0; first < columns; first += kStripColumns) {
+      const int32_t *high = sums + row * sumsStride + first * kWeightDigits, *middle = high + kStripColumns, *low = middle + kStripColumns;
+      float* value = values + row * valuesStride + first;
+      QUANTO_VECTORIZE
+      for (int j = 0; j < kStripColumns; ++j) {
+        const float number = math::fma(static_cast<float>(high[j]), 0x1p16f, static_cast<float>(middle[j] * 256 + low[j]));
+        value[j] = math::fma(value[j], keep[first + j], number * factor[first + j]);
+      }
+    }
+  }
+}
+
+void takeApart(const uint32_t* words, int64_t n, int8_t* out, int64_t stride) {
+  int8_t *second = out + stride, *third = second + stride, *fourth = third + stride;
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < n; ++i) {
+    out[i] = static_cast<int8_t>(words[i]);
+    second[i] = static_cast<int8_t>(words[i] >> 8);
+    third[i] = static_cast<int8_t>(words[i] >> 16);
+    fourth[i] = static_cast<int8_t>(words[i] >> 24);
+  }
+}
+
 void scaleColumns(float* rows, int64_t n, int64_t columns, const float* factor) {
   for (int64_t row = 0; row < n; ++row) {
     float* x = rows + row * columns;
@@ -108,7 +218,9 @@ void scaleColumns(float* rows, int64_t n, int64_t columns, const float* factor) 
   }
 }
 
-constexpr AttentionLoops makeAttentionLoops() { return {addMask, hideMasked, hideFrom, weigh, weighRow, scaleColumns}; }
+constexpr AttentionLoops makeAttentionLoops() {
+  return {addMask, hideMasked, hideFrom, weigh, weighRow, scaleSums, weighDigits, addDigits, takeApart, scaleColumns};
+}
 
 }  // namespace
 }  // namespace quanto::cpu

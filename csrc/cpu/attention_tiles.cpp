@@ -1,9 +1,8 @@
-// A tile of scores is computed transposed, keys down and queries across: then the softmax runs across vectors, and its weights are the
-// packed right operand of the second product as they are. Both products have the packed keys or values on the left.
+// Tiles of floats: weights are the packed right operand of the second product as they are. Both products have the packed keys or values on
+// the left.
 #include <cstring>
 
-#include "attention.h"
-#include "attention_loops.h"
+#include "attention_query_tiles.h"
 
 namespace quanto::cpu {
 namespace {
@@ -24,60 +23,28 @@ struct ValueTiles {
 // Keys down: as transpositions of eight rows at a time make best.
 int64_t keyTile(const FloatKernel& kernel) { return std::min<int64_t>(kernel.rows, 12); }
 
-class Tiles {
+class FloatTiles : QueryTiles {
  public:
-  Tiles(const Attention& call, const SharedHead& place, int64_t first, int64_t end, const TileMemory& plan, char* memory)
-      : call_(call),
+  FloatTiles(const Attention& call, const SharedHead& place, int64_t first, int64_t end, const TileMemory& plan, char* memory)
+      : QueryTiles(call, place, first, end, call.kernel.columns, plan, memory),
         kernel_(call.kernel),
-        place_(place),
-        first_(first),
-        end_(end),
-        columns_(call.kernel.columns),
-        valueTiles_(call.valueWidth(), call.kernel.rows) {
-    const auto at = [memory](int64_t offset) { return reinterpret_cast<float*>(memory + offset); };
-    query_ = at(plan.query);
-    sums_ = at(plan.sums);
-    state_ = at(plan.state);
-    key_ = at(plan.key);
-    value_ = at(plan.value);
-    scores_ = at(plan.scores);
-    mask_ = at(plan.mask);
-    factor_ = at(plan.factor);
-    limits_ = reinterpret_cast<int32_t*>(memory + plan.limits);
-    strip_ = at(plan.strip);
-  }
+        valueTiles_(call.valueWidth(), call.kernel.rows),
+        query_(reinterpret_cast<float*>(memory + plan.query)),
+        key_(reinterpret_cast<float*>(memory + plan.key)),
+        value_(reinterpret_cast<float*>(memory + plan.value)) {}
 
   void run() {
     for (int64_t tile = first_; tile < end_; ++tile) begin(tile);
-    const Pieces blocks = call_.keyBlocks();
-    const int64_t visible = call_.mostVisible(firstRow(first_), endRow(end_ - 1));
-    for (int64_t block = 0; block < blocks.pieces && blocks.begin(block) < visible; ++block) {
-      firstKey_ = blocks.begin(block);
-      blockKeys_ = std::min(blocks.begin(block + 1), visible) - firstKey_;
+    forEachBlock([&] {
       packKeys();
       packValues();
       for (int64_t tile = first_; tile < end_; ++tile) attend(tile);
-    }
-    for (int64_t tile = first_; tile < end_; ++tile) finish(tile);
+    });
+    for (int64_t tile = first_; tile < end_; ++tile) finish(tile, 1);
   }
 
  private:
-  int64_t firstRow(int64_t tile) const { return tile * columns_; }
-  int64_t endRow(int64_t tile) const { return std::min(call_.rows(), (tile + 1) * columns_); }
   float* queryOf(int64_t tile) const { return query_ + (tile - first_) * columns_ * call_.width(); }
-  float* sumsOf(int64_t tile) const { return sums_ + (tile - first_) * columns_ * call_.valueWidth(); }
-  float* largestOf(int64_t tile) const { return state_ + (tile - first_) * 2 * columns_; }
-  float* weightOf(int64_t tile) const { return largestOf(tile) + columns_; }
-
-  // Calls body(row, count) for the runs of a tile's rows that belong to one head each.
-  template <class Body>
-  void forEachRun(int64_t tile, Body&& body) const {
-    for (int64_t row = firstRow(tile); row < endRow(tile);) {
-      const int64_t next = std::min(endRow(tile), (row / call_.length() + 1) * call_.length());
-      body(row, next - row);
-      row = next;
-    }
-  }
 
   // Packs the queries: [width][columns], scaled.
   void begin(int64_t tile) const {
@@ -91,8 +58,7 @@ class Tiles {
     if (call_.queryScale != 1) {
       for (int64_t i = 0; i < count; ++i) query[i] *= call_.queryScale;
     }
-    std::fill_n(largestOf(tile), columns_, -__builtin_inff());
-    std::fill_n(weightOf(tile), columns_, 0.0f);
+    reset(tile);
   }
 
   // [width][keys of a tile] after one another.
@@ -120,7 +86,7 @@ class Tiles {
   }
 
   void attend(int64_t tile) const {
-    const int64_t n = std::min(blockKeys_, call_.mostVisible(firstRow(tile), endRow(tile)) - firstKey_);
+    const int64_t n = keysOf(tile);
     if (n <= 0) return;
     FloatTile scores{call_.width(), nullptr, queryOf(tile), nullptr, columns_, false, nullptr, nullptr};
     if (call_.scoreScale) {
@@ -132,8 +98,7 @@ class Tiles {
       scores.c = scores_ + key * columns_;
       kernel_.tile(static_cast<int>(std::min(keyTile(kernel_), blockKeys_ - key)), scores);
     }
-    if (call_.mask) applyMask(tile, n);
-    if (call_.causal) applyCausal(tile, n);
+    hide(tile, n);
     attentionLoops().weigh(scores_, n, columns_, largestOf(tile), weightOf(tile), factor_);
 
     // The first block of keys is the first for every row that sees any.
@@ -148,70 +113,9 @@ class Tiles {
     }
   }
 
-  void applyMask(int64_t tile, int64_t n) const {
-    const View& mask = *call_.mask;
-    const auto read = [&](int64_t row, float* out) {
-      const int64_t offset = place_.ofRow(call_, mask, row) + firstKey_ * mask.strides[3];
-      widen(kernel_, mask.data, dtypeOf(mask), offset, mask.strides[3], n, out);
-    };
-    if (mask.strides[2] == 0 && (mask.strides[1] == 0 || call_.group() == 1)) {
-      // One row for all queries, as for padding.
-      read(firstRow(tile), strip_);
-      for (int64_t key = 0; key < n; ++key) std::fill_n(mask_ + key * columns_, columns_, strip_[key]);
-    } else {
-      const int64_t rows = endRow(tile) - firstRow(tile);
-      for (int64_t i = 0; i < rows; ++i) read(firstRow(tile) + i, strip_ + i * n);
-      if (rows < columns_) std::memset(mask_, 0, n * columns_ * kFloat);
-      transpose(kernel_, rows, n, strip_, n, mask_, columns_);
-    }
-    const bool hides = dtypeOf(mask) == DType::boolean;
-    (hides ? attentionLoops().hideMasked : attentionLoops().addMask)(scores_, mask_, n * columns_);
-  }
-
-  void applyCausal(int64_t tile, int64_t n) const {
-    int64_t fewest = n;
-    for (int64_t j = 0; j < columns_; ++j) {
-      const int64_t row = firstRow(tile) + j;
-      limits_[j] = static_cast<int32_t>(row < endRow(tile) ? std::clamp<int64_t>(call_.visible(row) - firstKey_, 0, n) : n);
-      fewest = std::min<int64_t>(fewest, limits_[j]);
-    }
-    attentionLoops().hideFrom(scores_, fewest, n, columns_, limits_);
-  }
-
-  // Divides by the sums of the weights and stores the rows.
-  void finish(int64_t tile) const {
-    const int64_t width = call_.valueWidth();
-    float* sums = sumsOf(tile);
-    if (call_.mostVisible(firstRow(tile), endRow(tile)) == 0) std::memset(sums, 0, width * columns_ * kFloat);
-    for (int64_t j = 0; j < columns_; ++j) {
-      const float weight = weightOf(tile)[j];
-      const int64_t row = std::min(firstRow(tile) + j, endRow(tile) - 1);
-      factor_[j] = weight == 0 ? call_.unweighted(row) : 1 / weight;
-    }
-    attentionLoops().scaleColumns(sums, width, columns_, factor_);
-    const View& out = call_.out;
-    forEachRun(tile, [&](int64_t row, int64_t rows) {
-      const float* from = sums + row - firstRow(tile);
-      const int64_t offset = place_.ofRow(call_, out, row);
-      if (isPlain(out)) {
-        transpose(kernel_, width, rows, from, columns_, static_cast<float*>(out.data) + offset, out.strides[2]);
-        return;
-      }
-      transpose(kernel_, width, rows, from, columns_, strip_, width);
-      for (int64_t i = 0; i < rows; ++i) {
-        narrow(kernel_, strip_ + i * width, width, out.data, dtypeOf(out), offset + i * out.strides[2], out.strides[3]);
-      }
-    });
-  }
-
-  const Attention& call_;
   const FloatKernel& kernel_;
-  const SharedHead& place_;
-  const int64_t first_, end_, columns_;
   const ValueTiles valueTiles_;
-  float *query_, *sums_, *state_, *key_, *value_, *scores_, *mask_, *factor_, *strip_;
-  int32_t* limits_;
-  int64_t firstKey_ = 0, blockKeys_ = 0;
+  float *query_, *key_, *value_;
 };
 
 }  // namespace
@@ -219,26 +123,16 @@ class Tiles {
 TileMemory planTiles(const Attention& call, int64_t tiles) {
   const int64_t columns = call.kernel.columns, keys = call.keyBlocks().largest();
   BufferPlan plan;
-  TileMemory memory{};
+  TileMemory memory{planQueries(call, columns, tiles, plan), 0, 0, 0, 0};
   memory.query = plan.add(tiles * columns * call.width() * kFloat);
-  memory.sums = plan.add(tiles * columns * call.valueWidth() * kFloat);
-  memory.state = plan.add(tiles * columns * 2 * kFloat);
   memory.key = plan.add(keys * call.width() * kFloat);
   memory.value = plan.add(keys * call.valueWidth() * kFloat);
-  memory.scores = plan.add(keys * columns * kFloat);
-  memory.mask = plan.add(call.mask ? keys * columns * kFloat : 0);
-  memory.factor = plan.add(columns * kFloat);
-  memory.limits = plan.add(columns * kFloat);
-  // Rows of queries, keys, values, results or the mask, whichever is widened at the time.
-  memory.strip = plan.add(
-      std::max({keys * std::max({call.width(), call.valueWidth(), columns}), columns * std::max(call.width(), call.valueWidth())}) *
-      kFloat);
   memory.bytes = plan.bytes;
   return memory;
 }
 
 void runTiles(const Attention& call, const SharedHead& place, int64_t first, int64_t end, const TileMemory& plan, char* memory) {
-  if (first < end) Tiles(call, place, first, end, plan, memory).run();
+  if (first < end) FloatTiles(call, place, first, end, plan, memory).run();
 }
 
 }  // namespace quanto::cpu

@@ -28,14 +28,20 @@ void requireMatrices(const char* name, const Tensor& tensor) {
 }
 
 void requireDTypes(const Tensor& query, const Tensor& key, const Tensor& value, const std::optional<Tensor>& mask,
-                   const std::optional<Tensor>& scoreScale) {
-  requireReal(kOp, "value", value);
+                   const std::optional<Tensor>& scoreScale, const std::optional<Tensor>& valueScale) {
+  if (valueScale) {
+    requireDType(kOp, "value codes", value, DType::int8);
+    if (!scoreScale)
+      fail(ErrorCode::INVALID_ARGUMENT, "[", kOp, "] expected codes for query and key beside a value's, and their score scale");
+    requireOne(kOp, "value scale", *valueScale);
+  } else {
+    requireReal(kOp, "value", value);
+  }
   if (scoreScale) {
     requireDType(kOp, "query codes", query, DType::int8);
     requireDType(kOp, "key codes", key, DType::int8);
     requireDType(kOp, "score scale", *scoreScale, DType::float32);
-    if (scoreScale->numel() != 1)
-      fail(ErrorCode::SHAPE_MISMATCH, "[", kOp, "] expected one score scale but got shape ", scoreScale->shape().str());
+    requireOne(kOp, "score scale", *scoreScale);
     if (fromEnd(query, 1) > kExactWidth)
       fail(ErrorCode::NOT_SUPPORTED, "[", kOp, "] expected at most ", kExactWidth, " codes in a row but got ", fromEnd(query, 1),
            "; dequantize query and key");
@@ -63,11 +69,12 @@ Tensor asHeads(const Tensor& src, const Shape& lead) {
 }  // namespace
 
 Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, const std::optional<Tensor>& mask,
-                 const std::optional<Tensor>& scoreScale, double scale, bool causal, int64_t diagonal, int64_t group) {
+                 const std::optional<Tensor>& scoreScale, const std::optional<Tensor>& valueScale, double scale, bool causal,
+                 int64_t diagonal, int64_t group) {
   requireMatrices("query", query);
   requireMatrices("key", key);
   requireMatrices("value", value);
-  requireDTypes(query, key, value, mask, scoreScale);
+  requireDTypes(query, key, value, mask, scoreScale, valueScale);
   const int64_t length = fromEnd(query, 2), width = fromEnd(query, 1), keys = fromEnd(key, 2), valueWidth = fromEnd(value, 1);
   if (fromEnd(key, 1) != width || fromEnd(value, 2) != keys)
     fail(ErrorCode::SHAPE_MISMATCH, "[", kOp, "] expected a query [.., L, E], a key [.., S, E] and a value [.., S, V] but got ",
@@ -108,15 +115,16 @@ Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, co
     laidOut = {length, valueWidth};
     axes = {0, 1};
   }
-  const Tensor dst = permute(empty(laidOut, value), axes);
+  const Tensor dst = permute(empty(laidOut, valueScale ? *valueScale : value), axes);
 
   const double scores = static_cast<double>(lead.numel()) * static_cast<double>(length) * static_cast<double>(keys);
   const double cost = flopsCost(2 * scores * static_cast<double>(width + valueWidth + 16)) + bytesCost(key.bytes() + value.bytes());
   const Shape target = append(lead, length, keys);
-  launch<&Backend::attention>(kOp, cost, in(asHeads(query, lead)), in(asHeads(key, shared)), in(asHeads(value, shared)),
-                              in(mask ? asHeads(broadcastTo(*mask, target), lead) : Tensor()),
-                              in(scoreScale ? reshape(*scoreScale, {1}) : Tensor()), out(view(dst, headShape(lead, length, valueWidth))),
-                              scale, static_cast<int32_t>(causal), std::clamp(diagonal, -kMaxElements, kMaxElements));
+  launch<&Backend::attention>(
+      kOp, cost, in(asHeads(query, lead)), in(asHeads(key, shared)), in(asHeads(value, shared)),
+      in(mask ? asHeads(broadcastTo(*mask, target), lead) : Tensor()), in(scoreScale ? reshape(*scoreScale, {1}) : Tensor()),
+      in(valueScale ? reshape(cast(*valueScale, DType::float32), {1}) : Tensor()), out(view(dst, headShape(lead, length, valueWidth))),
+      scale, static_cast<int32_t>(causal), std::clamp(diagonal, -kMaxElements, kMaxElements));
   return dst;
 }
 

@@ -9,7 +9,8 @@ namespace quanto::ops {
 // stand together. mask broadcasts to [..., H, L, S]: bool, true where a query may see a key, or real and added. causal: query i sees the
 // keys up to i + diagonal. query and key are real; or both int8 with scoreScale, one float32 by which the sums are multiplied.
 Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, const std::optional<Tensor>& mask,
-                 const std::optional<Tensor>& scoreScale, double scale, bool causal, int64_t diagonal, int64_t group);
+                 const std::optional<Tensor>& scoreScale, const std::optional<Tensor>& valueScale, double scale, bool causal,
+                 int64_t diagonal, int64_t group);
 // Whether a device has such a kernel.
 bool hasAttention(Device& device);
 

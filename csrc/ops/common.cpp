@@ -88,6 +88,11 @@ void requireDType(const char* op, const char* name, const Tensor& tensor, DType 
          "; convert it with .to('", info(dtype).name, "')");
 }
 
+void requireOne(const char* op, const char* name, const Tensor& tensor) {
+  requireReal(op, name, tensor);
+  if (tensor.numel() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one ", name, " but got shape ", tensor.shape().str());
+}
+
 void requireShape(const char* op, const char* name, const Tensor& tensor, const Shape& shape) {
   if (!(tensor.shape() == shape))
     fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected ", name, " of shape ", shape.str(), " but got ", tensor.shape().str());

@@ -46,6 +46,8 @@ inline Shape withSize(Shape shape, int axis, int64_t size) {
 
 void requireReal(const char* op, const char* name, const Tensor& tensor);
 void requireDType(const char* op, const char* name, const Tensor& tensor, DType dtype);
+// One number of a floating-point dtype: a scale.
+void requireOne(const char* op, const char* name, const Tensor& tensor);
 void requireShape(const char* op, const char* name, const Tensor& tensor, const Shape& shape);
 // Packed weights are opaque to everything but linear layers and unpackWeight.
 void requireStrided(const char* op, const Tensor& tensor);

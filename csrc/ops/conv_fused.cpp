@@ -66,11 +66,6 @@ Shape outputShape(const Tensor& src, const ConvShape& shape) {
   return withImageSize(src.shape(), shape.out[1], shape.out[2], shape.out[3]);
 }
 
-void requireOne(const char* op, const char* name, const Tensor& scale) {
-  requireReal(op, name, scale);
-  if (scale.numel() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one ", name, " but got shape ", scale.shape().str());
-}
-
 // One number or one for each output channel, side by side.
 Tensor scaleOfChannels(const char* op, const ConvShape& shape, const Tensor& scale) {
   if (scale.numel() != 1 && scale.numel() != shape.out[1])

@@ -275,6 +275,7 @@ export interface Native {
     value: NativeTensor,
     mask: NativeTensor | null,
     scoreScale: NativeTensor | null,
+    valueScale: NativeTensor | null,
     scale: number,
     causal: boolean,
     diagonal: number,

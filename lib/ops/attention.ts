@@ -62,13 +62,31 @@ export interface AttentionAttributes {
   readonly group: number;
 }
 
-/** @internal The native call. `scoreScale` goes with int8 codes for query and key: what their sums are multiplied by. */
-export function nativeAttention(inputs: readonly Tensor[], attributes: AttentionAttributes, scoreScale: Tensor | null = null): Tensor {
+/** @internal What goes with int8 codes. */
+export interface AttentionScales {
+  /** What the sums of queries by keys are multiplied by. */
+  readonly score: Tensor;
+  /** Where the values are codes too. */
+  readonly value: Tensor | null;
+}
+
+/** @internal The native call. */
+export function nativeAttention(inputs: readonly Tensor[], attributes: AttentionAttributes, scales: AttentionScales | null = null): Tensor {
   const [query, key, value, mask] = inputs as readonly [Tensor, Tensor, Tensor, Tensor | undefined];
   const { scale, causal, offset, group } = attributes;
-  const masks = mask?.native ?? null;
   return Tensor.fromNative(
-    native.attention(query.native, key.native, value.native, masks, scoreScale?.native ?? null, scale, causal, offset, group),
+    native.attention(
+      query.native,
+      key.native,
+      value.native,
+      mask?.native ?? null,
+      scales?.score.native ?? null,
+      scales?.value?.native ?? null,
+      scale,
+      causal,
+      offset,
+      group,
+    ),
   );
 }
 

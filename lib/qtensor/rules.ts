@@ -161,17 +161,24 @@ const integerMatmul: Rule = ({ inputs }) => {
 /** Codes in a row whose products have exact sums in float32, in which the attention kernel computes. */
 const EXACT_WIDTH = 1024;
 
-/** The scores are those of integerMatmul, bit for bit where they are float32. The weights are floats, and so are the values that they weigh. */
+/**
+ * The scores are those of integerMatmul, bit for bit where they are float32. Weights are not quantized: by int8 values their products are those
+ * of numbers in fixed point that are as near as float32.
+ */
 const integerAttention: Rule = ({ op, inputs: [query, key, value, ...mask], attributes }) => {
-  const { scale, ...rest } = attributes as AttentionAttributes;
+  const { scale, causal, offset, group } = attributes as AttentionAttributes;
   const [a, b] = [query, key].map(activation);
   if (!a || !b || !isInt8(a) || !isInt8(b) || a.dtype !== b.dtype || a.dtype !== value.dtype) return null;
   if (a.shape[a.ndim - 1] > EXACT_WIDTH) return null;
+  const weighed = activation(value);
+  const codes = weighed && isInt8(weighed) ? weighed : null;
   consume(a, b);
-  if (value.isQuantized) countFallback(op.name);
+  if (codes) consume(codes);
+  if (value.isQuantized && !codes) countFallback(op.name);
   const scaled = raw.mul(a.scale, scale);
-  const scoreScale = raw.mul(raw.cast(scaled, 'float32'), raw.cast(b.scale, 'float32'));
-  return nativeAttention([a.codes, b.codes, value.dequantize(), ...mask], { scale: 1, ...rest }, scoreScale);
+  const score = raw.mul(raw.cast(scaled, 'float32'), raw.cast(b.scale, 'float32'));
+  const inputs = [a.codes, b.codes, codes?.codes ?? value.dequantize(), ...mask];
+  return nativeAttention(inputs, { scale: 1, causal, offset, group }, { score, value: codes?.scale ?? null });
 };
 
 /** A weight of int8 codes with one scale, or one for each output. */

@@ -1,7 +1,9 @@
 import * as ops from '../../lib/ops';
+import { QBytesTensor, qtypes } from '../../lib/qtensor';
+import type { Tensor } from '../../lib/tensor/tensor';
 import type { Case, Failure, Input } from '../harness/case';
 import { matmulReference, NdArray, total } from '../harness/ndarray';
-import { oneOf } from '../harness/random';
+import { integers, oneOf, uniform } from '../harness/random';
 
 interface Options {
   readonly causal?: boolean;
@@ -219,7 +221,34 @@ const layoutCases: readonly Case[] = [
   ),
 ];
 
-export const attentionCases: readonly Case[] = [...plainCases, ...sizeCases, ...layoutCases];
+/** Operands of int8 codes with one scale each, and a mask that is added. */
+const codes: Input = { shape: [], dtype: 'int8', domain: integers(-128, 127) };
+const oneScale: Input = { shape: [], domain: uniform(0.01, 0.03) };
+const quantized = (of: Tensor, scale: Tensor) => new QBytesTensor(qtypes.qint8, null, { codes: ops.clone(of), scale: ops.clone(scale) });
+const codeCases: readonly Case[] = awkward.map(([length, keys, width], i) => {
+  const options = { causal: i % 2 === 1, offset: keys >> 1 };
+  const dequantized = (of: NdArray, scale: NdArray) => of.map((code) => code * scale.data[0]);
+  const [q, k, v] = [[1, 2, length, width], [1, 1, keys, width], [1, 1, keys, width + 1]].map((shape) => ({ ...codes, shape })); // prettier-ignore
+  return row(
+    `codes, ${length} by ${keys} of ${width}`,
+    [q, oneScale, k, oneScale, v, oneScale, { shape: [length, keys], optional: true }],
+    (query, queryScale, key, keyScale, value, valueScale, mask) =>
+      ops.scaledDotProductAttention(quantized(query, queryScale), quantized(key, keyScale), quantized(value, valueScale), {
+        mask,
+        ...options,
+      }),
+    (query, queryScale, key, keyScale, value, valueScale, bias) =>
+      attention(dequantized(query, queryScale), dequantized(key, keyScale), dequantized(value, valueScale), { bias, ...options }),
+    {
+      gradient: false,
+      roundings: 64 + keys,
+      magnitude: (_query, _queryScale, _key, _keyScale, value, valueScale) =>
+        NdArray.from([1, 2, length, width + 1], () => Math.max(1, ...value.data.map(Math.abs)) * Math.max(1, valueScale.data[0])),
+    },
+  );
+});
+
+export const attentionCases: readonly Case[] = [...plainCases, ...sizeCases, ...layoutCases, ...codeCases];
 
 const of = (...shape: number[]) => ops.zeros(shape);
 const failure = (name: string, run: () => unknown, code: Failure['code'], message?: RegExp): Failure => ({

@@ -8,28 +8,29 @@ using namespace test;
 
 namespace {
 
-void run(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor* mask, const Tensor* scoreScale, Tensor& out,
+void run(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor* mask, attention::Scales scales, Tensor& out,
          double scale, bool causal, int64_t diagonal) {
   // Memory that 16 bytes at a time cannot be read from.
   const size_t offset = attention::below(4) == 0 ? sizeOf(value.dtype()) : 0;
-  const OnDevice q(query), k(key, scoreScale ? 0 : offset), v(value, offset), target(out);
-  const MaybeOnDevice m(mask), factor(scoreScale);
-  CHECK(device().attention(queue, q, k, v, m, factor, target, scale, causal, diagonal) == Status::ok, "attention failed");
+  const OnDevice q(query), k(key, scales.score ? 0 : offset), v(value, offset), target(out);
+  const MaybeOnDevice m(mask), score(scales.score), valueScale(scales.value);
+  CHECK(device().attention(queue, q, k, v, m, score, valueScale, target, scale, causal, diagonal) == Status::ok, "attention failed");
   target.read(out);
 }
 
 // Of few queries, whose keys are shared out among blocks, and of wide rows: everything that a kernel has in strips, more than once.
 void testStrips() {
-  using attention::Masked, attention::Sizes;
+  using attention::Codes, attention::Masked, attention::Sizes;
   const Sizes sizes[] = {{1, 2, 8, 1, 1000, 64, 64}, {2, 1, 4, 2, 129, 256, 256}, {1, 1, 1, 1, 1000, 128, 1},  {2, 2, 1, 1, 260, 4, 9},
                          {1, 1, 3, 1, 127, 17, 33},  {1, 1, 1, 8, 65, 50, 7},     {1, 1, 1, 1, 9000, 3, 5},    {1, 1, 1, 2, 70, 1024, 15},
                          {1, 1, 1, 2, 50, 63, 257},  {1, 1, 1, 65, 65, 130, 130}, {1, 1, 2, 33, 127, 63, 260}, {2, 1, 2, 64, 64, 64, 64},
                          {1, 1, 2, 33, 127, 63, 50}, {1, 2, 1, 65, 130, 128, 128}};
   for (const Sizes& at : sizes) {
     for (const DType dtype : kFloats) {
-      attention::attentionCase(at, dtype, false, Masked::no, false, 0, run);
-      attention::attentionCase(at, dtype, false, Masked::bias, true, at.keys - at.length, run);
-      attention::attentionCase(at, dtype, true, Masked::hidden, true, at.keys / 2, run);
+      attention::attentionCase(at, dtype, Codes::no, Masked::no, false, 0, run);
+      attention::attentionCase(at, dtype, Codes::no, Masked::bias, true, at.keys - at.length, run);
+      attention::attentionCase(at, dtype, Codes::scores, Masked::hidden, true, at.keys / 2, run);
+      attention::attentionCase(at, dtype, Codes::all, Masked::bias, true, at.keys / 2, run);
     }
   }
 }
@@ -44,22 +45,22 @@ void testHiddenAndNaN() {
     for (Tensor* each : {&query, &key, &value}) each->randomize(attention::random_);
     lowest.fill([](int64_t) { return -kInfinity; });
     hidden.fill([](int64_t) { return 0; });
-    run(query, key, value, &hidden, nullptr, out, 1, false, 0);
+    run(query, key, value, &hidden, {}, out, 1, false, 0);
     checkEach("attention to nothing", out, 0, [](int64_t) { return 0; });
-    run(query, key, value, nullptr, nullptr, out, 1, true, -length);
+    run(query, key, value, nullptr, {}, out, 1, true, -length);
     checkEach("attention before the first key", out, 0, [](int64_t) { return 0; });
-    run(query, key, value, &lowest, nullptr, out, 1, false, 0);
+    run(query, key, value, &lowest, {}, out, 1, false, 0);
     checkEach("attention with scores of -infinity", out, 0, [](int64_t) { return kNaN; });
 
     // Key 3 is hidden, and query 1 has no number.
     hidden.fill([](int64_t i) { return i % kKeys != 3; });
     Tensor poisoned(query), poisonedKey(key), wanted(DType::float32, queries);
-    run(query, key, value, &hidden, nullptr, wanted, 1, false, 0);
+    run(query, key, value, &hidden, {}, wanted, 1, false, 0);
     for (int64_t i = 0; i < kWidth; ++i) {
       poisoned.set(kWidth + i, kNaN);
       poisonedKey.set(3 * kWidth + i, kNaN);
     }
-    run(poisoned, poisonedKey, value, &hidden, nullptr, out, 1, false, 0);
+    run(poisoned, poisonedKey, value, &hidden, {}, out, 1, false, 0);
     checkEach("attention beside NaN", out, 0, [&](int64_t i) { return i / kWidth == 1 ? kNaN : wanted[i]; });
   }
 }
@@ -70,7 +71,7 @@ void testMemory() {
   query.randomize(attention::random_);
   const OnDevice q(query), target(out);
   const size_t before = emulator::liveDeviceBytes();
-  CHECK(device().attention(queue, q, q, q, nullptr, nullptr, target, 0.5, 1, 0) == Status::ok, "attention failed");
+  CHECK(device().attention(queue, q, q, q, nullptr, nullptr, nullptr, target, 0.5, 1, 0) == Status::ok, "attention failed");
   CHECK(emulator::liveDeviceBytes() == before, "attention took %zu bytes", emulator::liveDeviceBytes() - before);
 }
 
@@ -85,7 +86,7 @@ void testExactScores() {
   // The first code of a key tells it apart: it is largest in key 63, and smallest, which odd queries want, in key 64.
   query.fill([](int64_t i) { return i % kWidth > 0 ? 127 : i / kWidth % 2 == 0 ? 1 : -1; });
   key.fill([](int64_t i) { return i % kWidth > 0 ? 127 : (i / kWidth + 36) % kKeys - 50; });
-  run(query, key, value, nullptr, &scoreScale, out, 1, false, 0);
+  run(query, key, value, nullptr, {&scoreScale}, out, 1, false, 0);
   checkEach("attention of exact scores", out, 0, [&](int64_t i) {
     const int64_t wanted = i / kValueWidth % 2 == 0 ? 63 : 64;
     return value[wanted * kValueWidth + i % kValueWidth];

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "check.h"
+#include "cpu/attention.h"
 #include "cpu/gemm/gemm.h"
 #include "cpu/gemm/gemm_digits.h"
 #include "cpu/pool.h"
@@ -184,6 +185,42 @@ void bitsCase(int64_t m, int64_t n, int64_t groups, int64_t size, DType dtype, i
   }
 }
 
+// Attention by codes has the bits of the reference kernel.
+void attentionCase(int64_t length, int64_t keys, int64_t width, int64_t valueWidth) {
+  constexpr int64_t kHeads = 2;
+  const auto codesOf = [](int64_t count) {
+    std::vector<int8_t> codes(count + 1);
+    for (auto& code : codes) code = random_.code();
+    return codes;
+  };
+  std::vector<int8_t> q = codesOf(kHeads * length * width), k = codesOf(kHeads * keys * width), v = codesOf(kHeads * keys * valueWidth);
+  std::vector<float> out(kHeads * length * valueWidth + 1, 7.0f), expected = out;
+  const float scoreScale = 1e-4f, valueScale = 0.01f;
+  const auto viewOf = [](void* data, DType dtype, int64_t rows, int64_t columns) {
+    return View{data,
+                static_cast<int32_t>(dtype),
+                4,
+                Layout::strided,
+                {1, kHeads, rows, columns},
+                {kHeads * rows * columns, rows * columns, columns, 1}};
+  };
+  const View query = viewOf(q.data(), DType::int8, length, width), key = viewOf(k.data(), DType::int8, keys, width),
+             value = viewOf(v.data(), DType::int8, keys, valueWidth);
+  const auto attend = [&](const Int8Kernel& kernel, std::vector<float>& to) {
+    const View target = viewOf(to.data(), DType::float32, length, valueWidth);
+    const Attention call{floatKernel(), kernel, query, key, value, target, nullptr, 1, &scoreScale, &valueScale, true, keys - length};
+    const int64_t columns = codeColumns(call), tiles = (length + columns - 1) / columns;
+    const CodeMemory plan = planCodes(call, tiles);
+    std::vector<char> memory(plan.bytes + 64);
+    char* aligned = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64);
+    for (int64_t head = 0; head < kHeads; ++head) runCodes(call, {0, head}, 0, tiles, plan, aligned);
+  };
+  attend(kInt8Ref, expected);
+  attend(kEmulated, out);
+  CHECK(out == expected && out.back() == 7, "amx attention length=%ld keys=%ld width=%ld values=%ld differs from the reference",
+        long(length), long(keys), long(width), long(valueWidth));
+}
+
 }  // namespace
 
 int main() {
@@ -208,6 +245,11 @@ int main() {
           bitsCase(m, n, groups, size, DType::float8_e4m3fn, 8);
         }
       }
+    }
+  }
+  for (const int64_t length : {1, 17, 65}) {
+    for (const int64_t keys : {1, 15, 33, 127, 300}) {
+      for (const int64_t width : {1, 33, 64, 600}) attentionCase(length, keys, width, 127 - width % 127);
     }
   }
   for (const int64_t k : {0, 3, 1030}) productCase(70, 70, k, true, false), digitsCase(9, 70, k);

@@ -33,20 +33,31 @@ inline void repeat(Tensor& mask) {
   }
 }
 
-// run(query, key, value, mask, scoreScale, out, scale, causal, diagonal) calls the slot; mask and scoreScale are null where there is none.
+// Which operands are int8 codes: none, query and key, or all three.
+enum class Codes { no, scores, all };
+
+// Null where there is none.
+struct Scales {
+  const Tensor *score = nullptr, *value = nullptr;
+};
+
+// run(query, key, value, mask, scales, out, scale, causal, diagonal) calls the slot; mask is null where there is none.
 template <class Run>
-void attentionCase(const Sizes& at, DType dtype, bool codes, Masked masked, bool causal, int64_t diagonal, const Run& run) {
-  const DType operand = codes ? DType::int8 : dtype;
+void attentionCase(const Sizes& at, DType dtype, Codes codes, Masked masked, bool causal, int64_t diagonal, const Run& run) {
+  const DType operand = codes == Codes::no ? dtype : DType::int8;
   Tensor query(operand, {at.batch, at.heads(), at.length, at.width}, randomOrder());
   Tensor key(operand, {at.batch, at.shared, at.keys, at.width}, randomOrder());
-  Tensor value(dtype, {at.batch, at.shared, at.keys, at.valueWidth}, randomOrder());
+  Tensor value(codes == Codes::all ? DType::int8 : dtype, {at.batch, at.shared, at.keys, at.valueWidth}, randomOrder());
   Tensor mask(masked == Masked::hidden ? DType::boolean : dtype, {at.batch, at.heads(), at.length, at.keys}, randomOrder());
-  Tensor scoreScale(DType::float32, {1}), out(dtype, {at.batch, at.heads(), at.length, at.valueWidth}, randomOrder());
+  Tensor scoreScale(DType::float32, {1}), valueScale(DType::float32, {1}),
+      out(dtype, {at.batch, at.heads(), at.length, at.valueWidth}, randomOrder());
   for (Tensor* each : {&query, &key, &value, &mask}) each->randomize(random_, 1);
   repeat(mask);
-  const double factor = codes ? 0.001 : 0.7;
+  const double factor = codes == Codes::no ? 0.7 : 0.001, valueFactor = codes == Codes::all ? 0.0625 : 1;
   scoreScale.set(0, factor);
-  run(query, key, value, masked == Masked::no ? nullptr : &mask, codes ? &scoreScale : nullptr, out, codes ? 1 : factor, causal, diagonal);
+  valueScale.set(0, valueFactor);
+  const Scales scales{codes == Codes::no ? nullptr : &scoreScale, codes == Codes::all ? &valueScale : nullptr};
+  run(query, key, value, masked == Masked::no ? nullptr : &mask, scales, out, codes == Codes::no ? factor : 1, causal, diagonal);
 
   const std::vector<double> q = query.values(), k = key.values(), v = value.values(), m = mask.values();
   std::vector<double> weights(static_cast<size_t>(at.keys));
@@ -73,7 +84,7 @@ void attentionCase(const Sizes& at, DType dtype, bool codes, Masked masked, bool
     if (row != weighed) sharedHead = weigh(weighed = row);
     double sum = 0;
     for (int64_t s = 0; s < at.keys; ++s) sum += weights[s] * v[(sharedHead * at.keys + s) * at.valueWidth + i % at.valueWidth];
-    return sum;
+    return sum * valueFactor;
   };
   // The sums of a row and of its weights.
   checkEach("attention", out, 32 + static_cast<double>(at.width + at.keys) / 4, expected, 1);
@@ -85,7 +96,8 @@ void testSizes(int rounds, const Run& run) {
     const Sizes at{1 + below(2), 1 + below(3), 1 + below(3), randomSize(), randomSize(), 1 + below(70), 1 + below(70)};
     const DType dtype = kFloats[below(4) ? 0 : below(3)];
     const int64_t diagonal = below(2) ? 0 : below(at.length + 2 * at.keys) - at.length;
-    attentionCase(at, dtype, below(4) == 0, static_cast<Masked>(below(3)), below(3) == 0, diagonal, run);
+    attentionCase(at, dtype, static_cast<Codes>(std::max<int64_t>(0, below(5) - 2)), static_cast<Masked>(below(3)), below(3) == 0, diagonal,
+                  run);
   }
 }
 
@@ -93,7 +105,7 @@ template <class Run>
 void testEmpty(const Run& run) {
   for (const Sizes& at : {Sizes{0, 1, 1, 2, 2, 2, 2}, Sizes{1, 1, 1, 0, 2, 2, 2}, Sizes{1, 2, 2, 3, 0, 2, 2}, Sizes{1, 1, 1, 20, 0, 2, 2},
                           Sizes{1, 1, 1, 20, 5, 0, 2}, Sizes{1, 1, 1, 2, 5, 2, 0}}) {
-    attentionCase(at, DType::float32, false, Masked::no, false, 0, run);
+    for (const Codes codes : {Codes::no, Codes::all}) attentionCase(at, DType::float32, codes, Masked::no, false, 0, run);
   }
 }
 

@@ -1,13 +1,14 @@
 import { join } from 'node:path';
 
 import { type nn } from '../../lib';
-import { native } from '../../lib/native';
+import { native, type NativeTensor } from '../../lib/native';
 import * as ops from '../../lib/ops';
 import { fallbacks, type QBytesTensor, quantizeActivation } from '../../lib/qtensor';
 import { observeOps } from '../../lib/tensor/op';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { attentionCases, attentionFailures } from '../cases/attention';
 import { childReport } from '../harness/child';
+import { expectError } from '../harness/errors';
 import { runCases } from '../harness/run-cases';
 
 runCases(attentionCases, attentionFailures);
@@ -124,12 +125,39 @@ describe.each([2, 40])('of %d queries', (length) => {
   });
 });
 
-test('quantized values are dequantized, and counted', () => {
-  const [q, k, v] = [1, 2, 3].map(() => quantizeActivation(ops.randn([5, 8]), { qtype: 'qint8', scale: ops.tensor(0.03) }) as QBytesTensor);
-  fallbacks({ reset: true });
-  const result = ops.scaledDotProductAttention(q, k, v);
-  expect(fallbacks()).toEqual({ attention: 1 });
-  expect(result.allclose(ops.scaledDotProductAttention(q.dequantize(), k.dequantize(), v.dequantize()), { atol: 1e-5 })).toBe(true);
+describe('quantized values', () => {
+  const activation = (qtype: string) => quantizeActivation(ops.randn([5, 8]), { qtype, scale: ops.tensor(0.03) }) as QBytesTensor;
+  const attended = (value: QBytesTensor) => {
+    const [q, k] = [activation('qint8'), activation('qint8')];
+    fallbacks({ reset: true });
+    const result = ops.scaledDotProductAttention(q, k, value);
+    const wanted = ops.scaledDotProductAttention(q.dequantize(), k.dequantize(), value.dequantize());
+    return { counted: fallbacks(), result, wanted };
+  };
+
+  it('of int8 codes are weighed as such', () => {
+    const { counted, result, wanted } = attended(activation('qint8'));
+    expect(counted).toEqual({});
+    expect(result.isQuantized).toBe(false);
+    expect(result.allclose(wanted, { atol: 1e-5 })).toBe(true);
+  });
+
+  it('of another type are dequantized, and counted', () => {
+    const { counted, result, wanted } = attended(activation('qfloat8_e4m3fn'));
+    expect(counted).toEqual({ attention: 1 });
+    expect(result.allclose(wanted, { atol: 1e-5 })).toBe(true);
+  });
+
+  it('take a scale for codes alone, and beside scores of codes', () => {
+    const [codes, floats] = [ops.ones([2, 2], { dtype: 'int8' }).native, ops.ones([2, 2]).native];
+    const [one, two] = [ops.ones([1]).native, ops.ones([2]).native];
+    const attend = (query: NativeTensor, value: NativeTensor, score: NativeTensor | null, scale: NativeTensor | null) =>
+      native.attention(query, query, value, null, score, scale, 1, false, 0, 1);
+    expectError(() => attend(codes, floats, one, one), 'DTYPE_MISMATCH', /value codes/);
+    expectError(() => attend(floats, codes, null, one), 'INVALID_ARGUMENT', /score scale/);
+    expectError(() => attend(codes, codes, one, two), 'SHAPE_MISMATCH', /value scale/);
+    expectError(() => attend(codes, codes, one, null), 'DTYPE_MISMATCH', /value/);
+  });
 });
 
 test('codes whose sums float32 could not hold are dequantized, and counted', () => {

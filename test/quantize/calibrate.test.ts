@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
 
-import { calibration, cat, manualSeed, nn, qint8, QTensor, quantize, randn, tensor, type Tensor, zeros } from '../../lib';
+import { calibration, cat, manualSeed, nn, noGrad, qint8, QTensor, quantize, randn, tensor, type Tensor, zeros } from '../../lib';
 import type { QuantizedModule } from '../../lib/quantize';
 import { codeOf } from '../harness/errors';
 
@@ -157,6 +157,11 @@ describe('streamline', () => {
       'attention takes queries and keys; the weights of the values are floats',
       (net, x) => net.fc1.forward(x).matmul(net.fc2.forward(x).t()).softmax().matmul(net.fc3.forward(x)),
       ['fc1', 'fc2'],
+    ],
+    [
+      'attention in one op takes all three',
+      (net, x) => noGrad(() => nn.functional.scaledDotProductAttention(net.fc1.forward(x), net.fc2.forward(x), net.fc3.forward(x))),
+      ['fc1', 'fc2', 'fc3'],
     ],
     // During the calibration the scales are not known to be equal, so this is joined in float.
     ['two outputs joined', (net, x) => net.fc3.forward(cat([net.fc1.forward(x), net.fc2.forward(x)])), []],

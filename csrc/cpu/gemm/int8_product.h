@@ -42,6 +42,37 @@ struct Int8Tiles {
   int64_t size(int64_t tile) const { return begin(tile + 1) - begin(tile); }
 };
 
+// One tile of packed rows by panels beside each other: sums[height][16 * panels]. `fetches`: the panels are met for the first time.
+inline void multiplyTile(const Int8Kernel& kernel, int64_t groups, int64_t height, const char* rows, int64_t rowStride,
+                         const int8_t* panels, int64_t panelStride, int64_t panelCount, int32_t* sums, int64_t sumsStride, bool fetches) {
+  const Int8Tiles along(groups, kBlockStep, kernel.groupBlock ? kernel.groupBlock : roundUp(groups, kBlockStep));
+  const Pieces pairs(panelCount, kernel.panels);
+  // The rows of a block stay in the first-level cache while the panels stream past them.
+  for (int64_t block = 0; block < along.tiles(); ++block) {
+    const int64_t first = along.begin(block);
+    const char* left = rows + first * kGroup * kernel.elementBytes;
+    for (int64_t pair = 0; pair < pairs.pieces; ++pair) {
+      const int64_t panel = pairs.begin(pair);
+      const int8_t* right = panels + panel * panelStride + first * kGroupBytes;
+      const bool ahead = fetches && kernel.groupBlock && pair + 1 < pairs.pieces;
+      kernel.tile(static_cast<int>(height), static_cast<int>(pairs.size(pair)),
+                  {along.size(block), left, rowStride, right, panelStride, sums + panel * kPanelColumns, sumsStride, block > 0,
+                   ahead ? right + kernel.panels * panelStride : nullptr});
+    }
+  }
+}
+
+// The same for any number of rows: sums[rows][16 * panels], up to a multiple of rowsRead.
+inline void multiplyRows(const Int8Kernel& kernel, int64_t groups, int64_t rows, const char* packedRows, int64_t rowStride,
+                         const int8_t* panels, int64_t panelStride, int64_t panelCount, int32_t* sums, int64_t sumsStride) {
+  const Int8Tiles tiles(rows, kernel.rowsRead, kernel.rows);
+  for (int64_t tile = 0; tile < tiles.tiles(); ++tile) {
+    const int64_t row = tiles.begin(tile);
+    multiplyTile(kernel, groups, tiles.size(tile), packedRows + row * rowStride, rowStride, panels, panelStride, panelCount,
+                 sums + row * sumsStride, sumsStride, false);
+  }
+}
+
 // Tiles of rows [0, rows) by all columns of packed panels; no tile parts `together` rows, and `store` is as runInt8 has it.
 template <class Store>
 void multiplyInt8(const Int8Product& product, int64_t together, int64_t rows, const char* packedRows, int64_t rowStride,
@@ -49,7 +80,6 @@ void multiplyInt8(const Int8Product& product, int64_t together, int64_t rows, co
   const Int8Kernel& kernel = product.kernel;
   const int64_t groups = groupsOf(product.k), weightBytes = panelBytes(product.k);
   const Int8Tiles tiles(rows, std::max<int64_t>(kernel.rowsRead, together), kernel.rows);
-  const Int8Tiles along(groups, kBlockStep, kernel.groupBlock ? kernel.groupBlock : roundUp(groups, kBlockStep));
   // A unit is as wide and as high as gives every thread several. Its panels stay in the second-level cache for all of its rows, so height
   // is given up first.
   const int64_t panels = panelsOf(columns), units = kUnitsPerThread * threadCount(), groupsAcross = Pieces(panels, kMaxUnitPanels).pieces;
@@ -63,24 +93,11 @@ void multiplyInt8(const Int8Product& product, int64_t together, int64_t rows, co
     if (kernel.begin) kernel.begin();
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t d = unit % down.pieces, group = unit / down.pieces, firstPanel = across.begin(group);
-      const Pieces pairs(across.size(group), kernel.panels);
-      const int64_t column = firstPanel * kPanelColumns, width = pairs.count * kPanelColumns;
+      const int64_t column = firstPanel * kPanelColumns, width = across.size(group) * kPanelColumns;
       for (int64_t tile = down.begin(d); tile < down.begin(d + 1); ++tile) {
         const int64_t row = tiles.begin(tile), height = tiles.size(tile);
-        // The rows of a block stay in the first-level cache while the panels stream past them.
-        for (int64_t block = 0; block < along.tiles(); ++block) {
-          const int64_t first = along.begin(block);
-          const char* left = packedRows + row * rowStride + first * kGroup * kernel.elementBytes;
-          for (int64_t pair = 0; pair < pairs.pieces; ++pair) {
-            const int64_t panel = pairs.begin(pair);
-            const int8_t* right = weight + (firstPanel + panel) * weightBytes + first * kGroupBytes;
-            // The first tile of a unit meets its panels for the first time.
-            const bool fetches = kernel.groupBlock && tile == down.begin(d) && pair + 1 < pairs.pieces;
-            kernel.tile(static_cast<int>(height), static_cast<int>(pairs.size(pair)),
-                        {along.size(block), left, rowStride, right, weightBytes, sums + panel * kPanelColumns, width, block > 0,
-                         fetches ? right + kernel.panels * weightBytes : nullptr});
-          }
-        }
+        multiplyTile(kernel, groups, height, packedRows + row * rowStride, rowStride, weight + firstPanel * weightBytes, weightBytes,
+                     across.size(group), sums, width, tile == down.begin(d));
         store(SumBlock{row, column, height, std::min(width, columns - column), sums, width});
       }
     }

@@ -1,0 +1,159 @@
+// Tiles of int8 codes, in integers: exact sums of queries by keys, and of values by weights in fixed point. A weight is relative to the
+// largest of its block of keys and is rounded as float32 is next to 1, so results are as near as those of floats; and they are the same on
+// every instruction set, for all that is summed is an integer. Keys are the rows of the first product and columns of values those of the
+// second; queries are the columns of both.
+#include <cstring>
+
+#include "attention_query_tiles.h"
+#include "gemm/int8_product.h"
+#include "gemm/int8_source.h"
+
+namespace quanto::cpu {
+namespace {
+
+// Words whose bytes are taken apart in whole vectors.
+constexpr int64_t kWordsTogether = 64;
+
+// Bytes from one packed row of so many codes to the next.
+int64_t packedStride(const Int8Kernel& kernel, int64_t count) { return oddLines(roundUp(count, kRowPadding) * kernel.elementBytes); }
+
+class CodeTiles : QueryTiles {
+ public:
+  CodeTiles(const Attention& call, const SharedHead& place, int64_t first, int64_t end, const CodeMemory& plan, char* memory)
+      : QueryTiles(call, place, first, end, codeColumns(call), plan, memory),
+        kernel_(call.codeKernel),
+        keyStride_(packedStride(kernel_, call.width())),
+        valueStride_(packedStride(kernel_, call.keyBlocks().largest())),
+        query_(reinterpret_cast<int8_t*>(memory + plan.query)),
+        key_(memory + plan.key),
+        value_(memory + plan.value),
+        weights_(reinterpret_cast<int8_t*>(memory + plan.weights)),
+        products_(reinterpret_cast<int32_t*>(memory + plan.products)),
+        words_(reinterpret_cast<float*>(memory + plan.words)),
+        keep_(reinterpret_cast<float*>(memory + plan.keep)) {}
+
+  void run() {
+    for (int64_t tile = first_; tile < end_; ++tile) begin(tile);
+    if (kernel_.begin) kernel_.begin();
+    forEachBlock([&] {
+      packKeys();
+      packValues();
+      for (int64_t tile = first_; tile < end_; ++tile) attend(tile);
+    });
+    if (kernel_.end) kernel_.end();
+    for (int64_t tile = first_; tile < end_; ++tile) finish(tile, *call_.valueScale);
+  }
+
+ private:
+  int8_t* queryOf(int64_t tile) const { return query_ + (tile - first_) * panelsOf(columns_) * panelBytes(call_.width()); }
+  int64_t panelsInUse(int64_t tile) const { return panelsOf(endRow(tile) - firstRow(tile)); }
+  // Room for the codes of a panel's rows.
+  int8_t* codes() const { return reinterpret_cast<int8_t*>(strip_); }
+
+  // A row's codes: where they lie, or gathered.
+  const int8_t* rowOf(const View& view, int64_t offset) const {
+    const auto* from = static_cast<const int8_t*>(view.data) + offset;
+    if (view.strides[3] == 1) return from;
+    for (int64_t i = 0; i < view.shape[3]; ++i) codes()[i] = from[i * view.strides[3]];
+    return codes();
+  }
+
+  // A row as tiles read it: with zeros behind it.
+  void packRow(const int8_t* row, int64_t count, char* out) const {
+    kernel_.packRow(count, row, out);
+    std::memset(out + count * kernel_.elementBytes, 0, (roundUp(count, kRowPadding) - count) * kernel_.elementBytes);
+  }
+
+  void begin(int64_t tile) const {
+    const View& query = call_.query;
+    const int64_t width = call_.width(), rows = endRow(tile) - firstRow(tile);
+    for (int64_t panel = 0; panel < panelsInUse(tile); ++panel) {
+      const int64_t first = panel * kPanelColumns, columns = std::min<int64_t>(kPanelColumns, rows - first);
+      // Rows of a panel may belong to several heads.
+      for (int64_t i = 0; i < columns; ++i) {
+        const auto* from = static_cast<const int8_t*>(query.data) + place_.ofRow(call_, query, firstRow(tile) + first + i);
+        int8_t* to = codes() + i * width;
+        if (query.strides[3] == 1) std::memcpy(to, from, width);
+        else
+          for (int64_t l = 0; l < width; ++l) to[l] = from[l * query.strides[3]];
+      }
+      packInt8Panel(columns, width, codes(), width, 1, queryOf(tile) + panel * panelBytes(width));
+    }
+    reset(tile);
+    std::fill_n(sumsOf(tile), columns_ * call_.valueWidth(), 0.0f);
+  }
+
+  void packKeys() const {
+    for (int64_t i = 0; i < blockKeys_; ++i)
+      packRow(rowOf(call_.key, place_.ofKey(call_.key, firstKey_ + i)), call_.width(), key_ + i * keyStride_);
+  }
+
+  // Values in columns, four of which are turned into rows as words where they lie as such.
+  void packValues() const {
+    const View& value = call_.value;
+    const auto* from = static_cast<const int8_t*>(value.data) + place_.ofKey(value, firstKey_);
+    const bool inWords = value.strides[3] == 1 && value.strides[2] % kGroup == 0 && reinterpret_cast<uintptr_t>(from) % kGroup == 0;
+    const int64_t groups = inWords ? call_.valueWidth() / kGroup : 0, padded = roundUp(blockKeys_, kWordsTogether);
+    int8_t columns[kGroup * kKeyBlock];
+    if (groups > 0)
+      transpose(call_.kernel, blockKeys_, groups, reinterpret_cast<const float*>(from), value.strides[2] / kGroup, words_, padded);
+    for (int64_t group = 0; group < groups; ++group) {
+      attentionLoops().takeApart(reinterpret_cast<const uint32_t*>(words_ + group * padded), padded, columns, kKeyBlock);
+      for (int64_t i = 0; i < kGroup; ++i) packRow(columns + i * kKeyBlock, blockKeys_, value_ + (group * kGroup + i) * valueStride_);
+    }
+    for (int64_t column = groups * kGroup; column < call_.valueWidth(); ++column) {
+      for (int64_t i = 0; i < blockKeys_; ++i) columns[i] = from[i * value.strides[2] + column * value.strides[3]];
+      packRow(columns, blockKeys_, value_ + column * valueStride_);
+    }
+  }
+
+  void attend(int64_t tile) const {
+    const int64_t n = keysOf(tile), panels = panelsInUse(tile), columns = panels * kPanelColumns, valueWidth = call_.valueWidth();
+    if (n <= 0) return;
+    const AttentionLoops& loops = attentionLoops();
+    auto* sums = reinterpret_cast<int32_t*>(scores_);
+    multiplyRows(kernel_, groupsOf(call_.width()), n, key_, keyStride_, queryOf(tile), panelBytes(call_.width()), panels, sums, columns_);
+    loops.scaleSums(sums, n * columns_, *call_.scoreScale * call_.queryScale, scores_);
+    hide(tile, n);
+    const DigitPanels weights{weights_, panelBytes(n)};
+    loops.weighDigits(scores_, n, columns_, columns, weights, {largestOf(tile), weightOf(tile), keep_, factor_});
+    const int64_t digits = kWeightDigits * panels, productStride = digits * kPanelColumns;
+    multiplyRows(kernel_, groupsOf(n), valueWidth, value_, valueStride_, weights_, weights.stride, digits, products_, productStride);
+    loops.addDigits(products_, productStride, valueWidth, columns, keep_, factor_, sumsOf(tile), columns_);
+  }
+
+  const Int8Kernel& kernel_;
+  const int64_t keyStride_, valueStride_;
+  int8_t* query_;
+  char *key_, *value_;
+  int8_t* weights_;
+  int32_t* products_;
+  float *words_, *keep_;
+};
+
+}  // namespace
+
+int64_t codeColumns(const Attention& call) { return call.codeKernel.panels * kPanelColumns; }
+
+CodeMemory planCodes(const Attention& call, int64_t tiles) {
+  const Int8Kernel& kernel = call.codeKernel;
+  const int64_t columns = codeColumns(call), keys = call.keyBlocks().largest(), panels = panelsOf(columns);
+  BufferPlan plan;
+  CodeMemory memory{planQueries(call, columns, tiles, plan), 0, 0, 0, 0, 0, 0, 0, 0};
+  memory.query = plan.add(tiles * panels * panelBytes(call.width()));
+  // A kernel reads rows, and writes their sums, up to a multiple of rowsRead.
+  memory.key = plan.add(roundUp(keys, kernel.rowsRead) * packedStride(kernel, call.width()));
+  memory.value = plan.add(roundUp(call.valueWidth(), kernel.rowsRead) * packedStride(kernel, keys));
+  memory.weights = plan.add(kWeightDigits * panels * panelBytes(keys));
+  memory.products = plan.add(roundUp(call.valueWidth(), kernel.rowsRead) * kWeightDigits * columns * static_cast<int64_t>(sizeof(int32_t)));
+  memory.words = plan.add(call.valueWidth() * roundUp(keys, kWordsTogether));
+  memory.keep = plan.add(columns * static_cast<int64_t>(sizeof(float)));
+  memory.bytes = plan.bytes;
+  return memory;
+}
+
+void runCodes(const Attention& call, const SharedHead& place, int64_t first, int64_t end, const CodeMemory& plan, char* memory) {
+  if (first < end) CodeTiles(call, place, first, end, plan, memory).run();
+}
+
+}  // namespace quanto::cpu
