@@ -4,10 +4,7 @@
 
 namespace quanto {
 
-void Shape::push(int64_t dim) {
-  if (size_ == kMaxDims) fail(ErrorCode::INVALID_ARGUMENT, "[shape] expected at most ", kMaxDims, " dimensions");
-  dims_[size_++] = dim;
-}
+void Shape::failFull() { fail(ErrorCode::INVALID_ARGUMENT, "[shape] expected at most ", kMaxDims, " dimensions"); }
 
 bool Shape::operator==(const Shape& other) const { return std::equal(begin(), end(), other.begin(), other.end()); }
 

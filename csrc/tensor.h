@@ -19,7 +19,10 @@ class Shape {
   Shape(const int64_t* dims, int ndim) {
     for (int i = 0; i < ndim; ++i) push(dims[i]);
   }
-  void push(int64_t dim);
+  void push(int64_t dim) {
+    if (size_ == kMaxDims) failFull();
+    dims_[size_++] = dim;
+  }
   int size() const { return size_; }
   int64_t& operator[](int i) { return dims_[i]; }
   int64_t operator[](int i) const { return dims_[i]; }
@@ -30,6 +33,8 @@ class Shape {
   std::string str() const;  // "[2, 3]"
 
  private:
+  [[noreturn]] static void failFull();
+
   int64_t dims_[kMaxDims] = {};
   int size_ = 0;
 };

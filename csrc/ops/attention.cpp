@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "binary.h"
 #include "shape.h"
 
 namespace quanto::ops {
@@ -27,21 +28,25 @@ void requireMatrices(const char* name, const Tensor& tensor) {
     fail(ErrorCode::SHAPE_MISMATCH, "[", kOp, "] expected ", name, " of at least 2 dimensions but got shape ", tensor.shape().str());
 }
 
-void requireDTypes(const Tensor& query, const Tensor& key, const Tensor& value, const std::optional<Tensor>& mask,
-                   const std::optional<Tensor>& scoreScale, const std::optional<Tensor>& valueScale) {
-  if (valueScale) {
+// The scales of codes, where there are any.
+struct Scales {
+  const std::optional<Tensor>&query, &key, &value;
+};
+
+void requireDTypes(const Tensor& query, const Tensor& key, const Tensor& value, const std::optional<Tensor>& mask, const Scales& scales) {
+  if (scales.query.has_value() != scales.key.has_value() || (scales.value && !scales.key))
+    fail(ErrorCode::INVALID_ARGUMENT, "[", kOp, "] expected scales of codes for query and key together, and beside a value's");
+  if (scales.value) {
     requireDType(kOp, "value codes", value, DType::int8);
-    if (!scoreScale)
-      fail(ErrorCode::INVALID_ARGUMENT, "[", kOp, "] expected codes for query and key beside a value's, and their score scale");
-    requireOne(kOp, "value scale", *valueScale);
+    requireOne(kOp, "value scale", *scales.value);
   } else {
     requireReal(kOp, "value", value);
   }
-  if (scoreScale) {
+  if (scales.query) {
     requireDType(kOp, "query codes", query, DType::int8);
     requireDType(kOp, "key codes", key, DType::int8);
-    requireDType(kOp, "score scale", *scoreScale, DType::float32);
-    requireOne(kOp, "score scale", *scoreScale);
+    requireOne(kOp, "query scale", *scales.query);
+    requireOne(kOp, "key scale", *scales.key);
     if (fromEnd(query, 1) > kExactWidth)
       fail(ErrorCode::NOT_SUPPORTED, "[", kOp, "] expected at most ", kExactWidth, " codes in a row but got ", fromEnd(query, 1),
            "; dequantize query and key");
@@ -52,6 +57,14 @@ void requireDTypes(const Tensor& query, const Tensor& key, const Tensor& value, 
   if (!mask) return;
   requireStrided(kOp, *mask);
   if (mask->dtype() != DType::boolean) requireReal(kOp, "mask", *mask);
+}
+
+Tensor asFloat32(const std::optional<Tensor>& scale) { return reshape(cast(*scale, DType::float32), {1}); }
+
+// What the sums of codes are multiplied by: as scaling the query first and multiplying after it has it.
+Tensor scoreScale(const Scales& scales, double scale) {
+  const Tensor scaled = binaryScalar(static_cast<int64_t>(BinaryOp::mul), *scales.query, scale, false);
+  return binaryOf(BinaryOp::mul, asFloat32(scaled), asFloat32(scales.key));
 }
 
 // Leading dims [..., H] gathered to [B, H], with two more.
@@ -69,12 +82,13 @@ Tensor asHeads(const Tensor& src, const Shape& lead) {
 }  // namespace
 
 Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, const std::optional<Tensor>& mask,
-                 const std::optional<Tensor>& scoreScale, const std::optional<Tensor>& valueScale, double scale, bool causal,
-                 int64_t diagonal, int64_t group) {
+                 const std::optional<Tensor>& queryScale, const std::optional<Tensor>& keyScale, const std::optional<Tensor>& valueScale,
+                 double scale, bool causal, int64_t diagonal, int64_t group) {
+  const Scales scales{queryScale, keyScale, valueScale};
   requireMatrices("query", query);
   requireMatrices("key", key);
   requireMatrices("value", value);
-  requireDTypes(query, key, value, mask, scoreScale, valueScale);
+  requireDTypes(query, key, value, mask, scales);
   const int64_t length = fromEnd(query, 2), width = fromEnd(query, 1), keys = fromEnd(key, 2), valueWidth = fromEnd(value, 1);
   if (fromEnd(key, 1) != width || fromEnd(value, 2) != keys)
     fail(ErrorCode::SHAPE_MISMATCH, "[", kOp, "] expected a query [.., L, E], a key [.., S, E] and a value [.., S, V] but got ",
@@ -120,11 +134,11 @@ Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, co
   const double scores = static_cast<double>(lead.numel()) * static_cast<double>(length) * static_cast<double>(keys);
   const double cost = flopsCost(2 * scores * static_cast<double>(width + valueWidth + 16)) + bytesCost(key.bytes() + value.bytes());
   const Shape target = append(lead, length, keys);
-  launch<&Backend::attention>(
-      kOp, cost, in(asHeads(query, lead)), in(asHeads(key, shared)), in(asHeads(value, shared)),
-      in(mask ? asHeads(broadcastTo(*mask, target), lead) : Tensor()), in(scoreScale ? reshape(*scoreScale, {1}) : Tensor()),
-      in(valueScale ? reshape(cast(*valueScale, DType::float32), {1}) : Tensor()), out(view(dst, headShape(lead, length, valueWidth))),
-      scale, static_cast<int32_t>(causal), std::clamp(diagonal, -kMaxElements, kMaxElements));
+  launch<&Backend::attention>(kOp, cost, in(asHeads(query, lead)), in(asHeads(key, shared)), in(asHeads(value, shared)),
+                              in(mask ? asHeads(broadcastTo(*mask, target), lead) : Tensor()),
+                              in(queryScale ? scoreScale(scales, scale) : Tensor()), in(valueScale ? asFloat32(valueScale) : Tensor()),
+                              out(view(dst, headShape(lead, length, valueWidth))), queryScale ? 1.0 : scale, static_cast<int32_t>(causal),
+                              std::clamp(diagonal, -kMaxElements, kMaxElements));
   return dst;
 }
 

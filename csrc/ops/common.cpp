@@ -20,7 +20,7 @@ Tensor empty(const Shape& shape, DType dtype, Device& device) {
   return Tensor(Ref<Storage>(new Storage(*Environment::current().account, device, bytes)), shape, dtype);
 }
 
-Tensor contiguous(const Tensor& src) {
+Tensor contiguous(Tensor src) {
   requireStrided("contiguous", src);
   if (src.contiguous()) return src;
   const Tensor dst = emptyLike(src);
@@ -28,7 +28,7 @@ Tensor contiguous(const Tensor& src) {
   return dst;
 }
 
-Tensor cast(const Tensor& src, DType dtype) {
+Tensor cast(Tensor src, DType dtype) {
   requireStrided("to", src);
   if (src.dtype() == dtype) return src;
   const Tensor dst = empty(src.shape(), dtype, src.device());

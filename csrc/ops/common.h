@@ -18,11 +18,11 @@ inline Tensor empty(const Shape& shape, const Tensor& like) { return empty(shape
 inline Tensor emptyLike(const Tensor& like) { return empty(like.shape(), like.dtype(), like.device()); }
 
 // `src` itself when it is row-major already, else a copy.
-Tensor contiguous(const Tensor& src);
+Tensor contiguous(Tensor src);
 // A weight packed for a kernel as it is, any other one row-major.
-inline Tensor packedOrContiguous(const Tensor& src) { return src.packed() ? src : contiguous(src); }
+inline Tensor packedOrContiguous(Tensor src) { return src.packed() ? src : contiguous(std::move(src)); }
 // `src` itself when it has the dtype already, else a converted row-major copy.
-Tensor cast(const Tensor& src, DType dtype);
+Tensor cast(Tensor src, DType dtype);
 
 // PyTorch's broadcasting rule; throws SHAPE_MISMATCH.
 Shape broadcastShapes(const char* op, const Shape& a, const Shape& b);

@@ -33,9 +33,9 @@ Steps stepsOf(const char* op, const ConvShape& shape, const Shape& outShape, con
     fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected mean and variance beside the weight or bias of a norm");
   if (norm.mean) {
     requireShape(op, "mean", *norm.mean, {shape.out[1]});
-    const std::vector<Tensor> affine = batchNormAffine(op, *norm.mean, *norm.variance, norm.weight, norm.bias, norm.eps);
-    steps.normScale = affine[0];
-    steps.normShift = affine[1];
+    ChannelAffine affine = batchNormAffine(op, *norm.mean, *norm.variance, norm.weight, norm.bias, norm.eps);
+    steps.normScale = std::move(affine.scale);
+    steps.normShift = std::move(affine.shift);
   }
   if (addend) {
     requireDType(op, "addend", *addend, DType::float32);

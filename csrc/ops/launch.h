@@ -20,9 +20,10 @@ struct Out {
 struct InOut {
   Tensor tensor;
 };
-inline In in(const Tensor& tensor) { return {tensor}; }
-inline Out out(const Tensor& tensor) { return {tensor}; }
-inline InOut inOut(const Tensor& tensor) { return {tensor}; }
+// By value: what an op made for its kernel moves there, without a count of references on the way.
+inline In in(Tensor tensor) { return {std::move(tensor)}; }
+inline Out out(Tensor tensor) { return {std::move(tensor)}; }
+inline InOut inOut(Tensor tensor) { return {std::move(tensor)}; }
 
 // Predicted single-thread nanoseconds; they decide only where a kernel runs, so the order of magnitude is enough.
 inline double bytesCost(int64_t bytes) { return 200 + static_cast<double>(bytes) / 16; }

@@ -148,8 +148,8 @@ std::vector<Tensor> rmsNorm(const Tensor& src, const std::optional<Tensor>& weig
   return {dst, rstd};
 }
 
-std::vector<Tensor> batchNormAffine(const char* op, const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
-                                    const std::optional<Tensor>& bias, double eps) {
+ChannelAffine batchNormAffine(const char* op, const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
+                              const std::optional<Tensor>& bias, double eps) {
   requireReal(op, "mean", mean);
   if (mean.ndim() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected a mean [C] but got ", mean.shape().str());
   const auto operand = [&](const char* name, const std::optional<Tensor>& tensor) {
@@ -158,7 +158,7 @@ std::vector<Tensor> batchNormAffine(const char* op, const Tensor& mean, const Te
     requireShape(op, name, *tensor, mean.shape());
     return contiguous(*tensor);
   };
-  const Tensor operands[] = {operand("mean", mean), operand("variance", variance), operand("weight", weight), operand("bias", bias)};
+  Tensor operands[] = {operand("mean", mean), operand("variance", variance), operand("weight", weight), operand("bias", bias)};
   if (!mean.device().backend.batchNormAffine) {
     const auto widened = [](const Tensor& tensor) { return cast(tensor, DType::float32); };
     const Tensor shifted = binaryScalar(static_cast<int64_t>(BinaryOp::add), widened(variance), eps, false);
@@ -168,8 +168,8 @@ std::vector<Tensor> batchNormAffine(const char* op, const Tensor& mean, const Te
     return {scale, bias ? binaryOf(BinaryOp::add, shift, widened(*bias)) : shift};
   }
   const Tensor scale = empty(mean.shape(), DType::float32, mean.device()), shift = emptyLike(scale);
-  launch<&Backend::batchNormAffine>(op, mathCost(mean.numel()), in(operands[0]), in(operands[1]), in(operands[2]), in(operands[3]),
-                                    out(scale), out(shift), eps);
+  launch<&Backend::batchNormAffine>(op, mathCost(mean.numel()), in(std::move(operands[0])), in(std::move(operands[1])),
+                                    in(std::move(operands[2])), in(std::move(operands[3])), out(scale), out(shift), eps);
   return {scale, shift};
 }
 
@@ -187,14 +187,14 @@ Tensor batchNorm(const Tensor& src, const Tensor& mean, const Tensor& variance, 
   if (src.ndim() < 2) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected an input [N, C, ...] but got ", src.shape().str());
   const int64_t images = src.dim(0), channels = src.dim(1);
   requireShape(op, "mean", mean, {channels});
-  const std::vector<Tensor> affine = batchNormAffine(op, mean, variance, weight, bias, eps);
+  const ChannelAffine affine = batchNormAffine(op, mean, variance, weight, bias, eps);
   if (!src.device().backend.batchNorm)
-    return cast(scaleShift(cast(src, DType::float32), affine[0], affine[1], src.ndim() - 2), src.dtype());
+    return cast(scaleShift(cast(src, DType::float32), affine.scale, affine.shift, src.ndim() - 2), src.dtype());
   const Shape flat = {images, channels, images * channels == 0 ? 0 : src.numel() / (images * channels)};
   const Tensor dst = empty(src.shape(), src.dtype(), src.device());
   const auto asFlat = [&](const Tensor& tensor) { return tensor.as(flat, contiguousStrides(flat)); };
-  launch<&Backend::batchNorm>(op, bytesCost(2 * src.numel() * info(src.dtype()).bytes), in(asFlat(contiguous(src))), in(affine[0]),
-                              in(affine[1]), out(asFlat(dst)));
+  launch<&Backend::batchNorm>(op, bytesCost(2 * src.numel() * info(src.dtype()).bytes), in(asFlat(contiguous(src))), in(affine.scale),
+                              in(affine.shift), out(asFlat(dst)));
   return dst;
 }
 

@@ -23,9 +23,13 @@ std::vector<Tensor> layerNormBackward(const Tensor& dout, const Tensor& src, con
 std::vector<Tensor> rmsNorm(const Tensor& src, const std::optional<Tensor>& weight, double eps);
 // dsrc, dweight
 std::vector<Tensor> rmsNormBackward(const Tensor& dout, const Tensor& src, const std::optional<Tensor>& weight, const Tensor& rstd);
-// For the ops that take a batch norm: [scale, shift] of one in evaluation, weight / sqrt(variance + eps), and bias - mean * scale; float32.
-std::vector<Tensor> batchNormAffine(const char* op, const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
-                                    const std::optional<Tensor>& bias, double eps);
+// Numbers of each channel, [C], float32.
+struct ChannelAffine {
+  Tensor scale, shift;
+};
+// For the ops that take a batch norm: that of one in evaluation, weight / sqrt(variance + eps), and bias - mean * scale.
+ChannelAffine batchNormAffine(const char* op, const Tensor& mean, const Tensor& variance, const std::optional<Tensor>& weight,
+                              const std::optional<Tensor>& bias, double eps);
 // src * scale + shift of each channel ([C], float32), which `inner` dims follow: what the two are for, op by op.
 Tensor scaleShift(const Tensor& src, const Tensor& scale, const Tensor& shift, int inner);
 // (src - mean) / sqrt(variance + eps) * weight + bias of each channel of src [N, C, ...], as src * scale + shift with batchNormAffine's;

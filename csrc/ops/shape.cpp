@@ -33,8 +33,8 @@ Shape resolveShape(const char* op, const Tensor& src, const Shape& shape) {
 
 // Strides that give `src`'s elements, in order, the new shape; none when they do not lie evenly.
 std::optional<Shape> viewStrides(const Tensor& src, const Shape& shape) {
-  if (src.numel() == 0) return contiguousStrides(shape);
   Shape strides = contiguousStrides(shape);
+  if (src.numel() == 0 || src.contiguous()) return strides;
   // Walk both shapes from the end, matching runs of source dims that are contiguous among themselves.
   int to = shape.size() - 1;
   int from = src.ndim() - 1;
@@ -61,6 +61,7 @@ std::optional<Shape> viewStrides(const Tensor& src, const Shape& shape) {
 
 Tensor reshape(const Tensor& src, const Shape& shape) {
   requireStrided("reshape", src);
+  if (src.shape() == shape) return src;
   const Shape resolved = resolveShape("reshape", src, shape);
   if (const auto strides = viewStrides(src, resolved)) return src.as(resolved, *strides);
   return contiguous(src).as(resolved, contiguousStrides(resolved));
@@ -93,7 +94,6 @@ Tensor permute(const Tensor& src, const Shape& axes) {
 }
 
 Tensor expand(const Tensor& src, const Shape& shape) {
-  requireStrided("expand", src);
   requireStrided("expand", src);
   Shape resolved = shape;
   const int lead = shape.size() - src.ndim();

@@ -62,10 +62,10 @@ export interface AttentionAttributes {
   readonly group: number;
 }
 
-/** @internal What goes with int8 codes. */
+/** @internal The scales of int8 codes. */
 export interface AttentionScales {
-  /** What the sums of queries by keys are multiplied by. */
-  readonly score: Tensor;
+  readonly query: Tensor;
+  readonly key: Tensor;
   /** Where the values are codes too. */
   readonly value: Tensor | null;
 }
@@ -80,7 +80,8 @@ export function nativeAttention(inputs: readonly Tensor[], attributes: Attention
       key.native,
       value.native,
       mask?.native ?? null,
-      scales?.score.native ?? null,
+      scales?.query.native ?? null,
+      scales?.key.native ?? null,
       scales?.value?.native ?? null,
       scale,
       causal,

@@ -45,7 +45,7 @@ export class QBitsTensor extends QTensor {
   /** The bytes that files hold: rows of codes by halves or quarters (Quanto's PackedTensor). */
   override get savedCodes(): Tensor {
     const { codes } = this.stored;
-    if (!native.isPacked(codes.native)) return codes.share();
+    if (!codes.isPacked) return codes.share();
     return Tensor.fromNative(native.unpackWeightBits(codes.native, this.qtype.bits, this.gemmGroupSize));
   }
 
@@ -81,7 +81,7 @@ export class QBitsTensor extends QTensor {
   /** A native product with the packed codes and real shifts; null where they have no such form. */
   private withPacked(run: (codes: NativeTensor, shift: NativeTensor) => NativeTensor): Tensor | null {
     using codes = this.gemmCodes();
-    return codes && native.isPacked(codes.native) ? Tensor.fromNative(run(codes.native, realShift(this).native)) : null;
+    return codes && codes.isPacked ? Tensor.fromNative(run(codes.native, realShift(this).native)) : null;
   }
 
   get shift(): Tensor {

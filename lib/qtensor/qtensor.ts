@@ -90,7 +90,7 @@ export abstract class QTensor extends Tensor {
   /** @internal The codes packed for the device's GEMM, or null where they have no such form. */
   gemmCodes(): Tensor | null {
     const { codes } = this.stored;
-    if (native.isPacked(codes.native)) return codes.share();
+    if (codes.isPacked) return codes.share();
     return this.packsForGemm ? this.packCodes(this.savedCodes) : null;
   }
 
@@ -130,7 +130,8 @@ export abstract class QTensor extends Tensor {
   }
 
   override parts(): readonly Tensor[] {
-    return Object.values(this.stored as Required<QTensorParts>);
+    const { codes, scale, shift } = this.stored;
+    return shift ? [codes, scale, shift] : [codes, scale];
   }
 
   override share(): this {
@@ -154,7 +155,7 @@ export abstract class QTensor extends Tensor {
       return this.mapParts((part, name) => (follows(part, name) ? part.converted(target) : part.share()));
     }
     if (deviceCode(target) === deviceCode(this.device)) return this.share();
-    const packed = native.isPacked(this.stored.codes.native);
+    const packed = this.stored.codes.isPacked;
     return this.mapParts((part, name) => {
       const moved = (name === 'codes' ? this.savedCodes : part).converted(target);
       return packed && name === 'codes' ? this.packCodes(moved) : moved;
@@ -230,7 +231,7 @@ export class QBytesTensor extends QTensor {
 
   override get codes(): Tensor {
     const { codes } = this.stored;
-    if (!native.isPacked(codes.native)) return codes;
+    if (!codes.isPacked) return codes;
     const { isFloatingPoint, bits } = this.qtype;
     return Tensor.fromNative(
       isFloatingPoint ? native.unpackWeightBits(codes.native, bits, codes.shape[1]) : native.unpackWeight(codes.native),
@@ -256,7 +257,7 @@ export class QBytesTensor extends QTensor {
     if (!this.qtype.isFloatingPoint) {
       return Tensor.fromNative(native.linearWeightOnly(src.native, codes.native, this.scale.native, biasHandle));
     }
-    if (!native.isPacked(codes.native)) return null;
+    if (!codes.isPacked) return null;
     const { bits } = this.qtype;
     return Tensor.fromNative(native.linearBits(src.native, codes.native, this.scale.native, null, biasHandle, bits, codes.shape[1]));
   }

@@ -213,7 +213,7 @@ export const isPackable = ({ dtype, ndim }: Tensor): boolean => dtype === 'int8'
 
 /** Codes that are packable, in the packed form; shared if they are in it already. */
 export function packCodes(codes: Tensor): Tensor {
-  if (native.isPacked(codes.native)) return codes.share();
+  if (codes.isPacked) return codes.share();
   using rows = raw.contiguous(codes);
   return Tensor.fromNative(native.packWeight(rows.native));
 }

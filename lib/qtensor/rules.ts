@@ -166,7 +166,6 @@ const EXACT_WIDTH = 1024;
  * of numbers in fixed point that are as near as float32.
  */
 const integerAttention: Rule = ({ op, inputs: [query, key, value, ...mask], attributes }) => {
-  const { scale, causal, offset, group } = attributes as AttentionAttributes;
   const [a, b] = [query, key].map(activation);
   if (!a || !b || !isInt8(a) || !isInt8(b) || a.dtype !== b.dtype || a.dtype !== value.dtype) return null;
   if (a.shape[a.ndim - 1] > EXACT_WIDTH) return null;
@@ -175,10 +174,8 @@ const integerAttention: Rule = ({ op, inputs: [query, key, value, ...mask], attr
   consume(a, b);
   if (codes) consume(codes);
   if (value.isQuantized && !codes) countFallback(op.name);
-  const scaled = raw.mul(a.scale, scale);
-  const score = raw.mul(raw.cast(scaled, 'float32'), raw.cast(b.scale, 'float32'));
   const inputs = [a.codes, b.codes, codes?.codes ?? value.dequantize(), ...mask];
-  return nativeAttention(inputs, { scale: 1, causal, offset, group }, { score, value: codes?.scale ?? null });
+  return nativeAttention(inputs, attributes as AttentionAttributes, { query: a.scale, key: b.scale, value: codes?.scale ?? null });
 };
 
 /** A weight of int8 codes with one scale, or one for each output. */

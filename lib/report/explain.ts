@@ -1,4 +1,3 @@
-import { native } from '../native';
 import { type AnyModule, type Fusion, LayerNorm, RMSNorm } from '../nn';
 import type { FusedSteps, FusingLayer } from '../nn/fusion';
 import { fallbacks, QTensor } from '../qtensor';
@@ -168,7 +167,7 @@ function explainModule(
     weights: quantization.weights?.name ?? 'none',
     activations: quantization.activations?.name ?? 'none',
     frozen,
-    packed: weight instanceof QTensor && weight.parts().some((part) => native.isPacked(part.native)),
+    packed: weight instanceof QTensor && weight.parts().some((part) => part.isPacked),
     calibrated: { ...calibrated },
     input: sides.input?.name ?? 'float',
     output: sides.output?.name ?? plan.output ?? 'float',

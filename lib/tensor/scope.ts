@@ -73,11 +73,12 @@ export function tidy<R>(body: () => R): R {
       '[tidy] expected a synchronous function but got one that returns a promise; call tidy inside it, around the synchronous parts',
     );
   }
-  // Most results are one tensor, which needs no search.
-  const survivors = isTensor(result) ? new Set(result.parts()) : tensorsIn(result);
+  // Most results are one tensor, which needs no search and no set.
+  const parts = isTensor(result) ? result.parts() : null;
+  const found = parts ? null : tensorsIn(result);
   for (const tensor of made) {
     if (tensor.kept) continue;
-    if (survivors.has(tensor)) trackTensor(tensor);
+    if (parts?.includes(tensor) ?? found?.has(tensor)) trackTensor(tensor);
     else tensor.dispose();
   }
   return result;

@@ -21,6 +21,7 @@ export class Tensor {
   #handle: Handle | null;
   #shape: readonly number[] | undefined;
   #dtype: DType | undefined;
+  #packed: boolean | undefined;
   /** Accumulated by backward() on leaves that require a gradient; null until then. */
   grad: Tensor | null = null;
   /** @internal The recorded op that made this tensor, or the accumulator of a leaf. */
@@ -85,6 +86,7 @@ export class Tensor {
     this.#handle = handle;
     this.#shape = undefined;
     this.#dtype = undefined;
+    this.#packed = undefined;
   }
 
   /** @internal The same kind of tensor with memory of its own; no gradient history. */
@@ -119,6 +121,11 @@ export class Tensor {
   /** Whether this is a QTensor. */
   get isQuantized(): boolean {
     return false;
+  }
+
+  /** @internal Whether this is a weight packed for its device's GEMM. */
+  get isPacked(): boolean {
+    return (this.#packed ??= native.isPacked(this.native));
   }
 
   /** Number of dimensions. */

@@ -151,12 +151,16 @@ describe('quantized values', () => {
   it('take a scale for codes alone, and beside scores of codes', () => {
     const [codes, floats] = [ops.ones([2, 2], { dtype: 'int8' }).native, ops.ones([2, 2]).native];
     const [one, two] = [ops.ones([1]).native, ops.ones([2]).native];
-    const attend = (query: NativeTensor, value: NativeTensor, score: NativeTensor | null, scale: NativeTensor | null) =>
-      native.attention(query, query, value, null, score, scale, 1, false, 0, 1);
-    expectError(() => attend(codes, floats, one, one), 'DTYPE_MISMATCH', /value codes/);
-    expectError(() => attend(floats, codes, null, one), 'INVALID_ARGUMENT', /score scale/);
-    expectError(() => attend(codes, codes, one, two), 'SHAPE_MISMATCH', /value scale/);
-    expectError(() => attend(codes, codes, one, null), 'DTYPE_MISMATCH', /value/);
+    type Scale = NativeTensor | null;
+    const attend = (query: NativeTensor, value: NativeTensor, queryScale: Scale, keyScale: Scale, valueScale: Scale) =>
+      native.attention(query, query, value, null, queryScale, keyScale, valueScale, 1, false, 0, 1);
+    expectError(() => attend(codes, floats, one, one, one), 'DTYPE_MISMATCH', /value codes/);
+    expectError(() => attend(floats, codes, null, null, one), 'INVALID_ARGUMENT', /scales of codes/);
+    expectError(() => attend(codes, codes, one, null, one), 'INVALID_ARGUMENT', /scales of codes/);
+    expectError(() => attend(codes, codes, one, one, two), 'SHAPE_MISMATCH', /value scale/);
+    expectError(() => attend(codes, codes, two, one, one), 'SHAPE_MISMATCH', /query scale/);
+    expectError(() => attend(codes, codes, one, one, null), 'DTYPE_MISMATCH', /value/);
+    expectError(() => attend(floats, floats, one, one, null), 'DTYPE_MISMATCH', /query codes/);
   });
 });
 
