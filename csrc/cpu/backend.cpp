@@ -7,6 +7,7 @@
 #include "conv_pack.h"
 #include "gemm/gemm.h"
 #include "kernels.h"
+#include "pool.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -47,8 +48,12 @@ void* allocate(int32_t, size_t bytes) { return ::operator new(bytes, kAlignment,
 void release(int32_t, void* data, size_t) { ::operator delete(data, kAlignment); }
 #endif
 
+// On all threads, above all for the page faults of a target that nobody has written yet.
 Status copyBytes(Queue*, void* target, const void* source, size_t bytes) {
-  if (bytes > 0) std::memcpy(target, source, bytes);
+  constexpr int64_t kGrain = 1 << 17;
+  parallelFor(static_cast<int64_t>(bytes), kGrain, [=](int64_t begin, int64_t end) {
+    std::memcpy(static_cast<char*>(target) + begin, static_cast<const char*>(source) + begin, static_cast<size_t>(end - begin));
+  });
   return Status::ok;
 }
 
