@@ -1,6 +1,6 @@
-// Attention of float16 and bfloat16 by tensor cores, in the way of FlashAttention-2 (Dao 2023): a warp keeps 16 queries, their running sums
-// and the weights of a tile of keys in registers. The weights of values are the sums of two numbers of the values' dtype, so that results
-// are as exact as those of float32 weights.
+// Attention of float16 and bfloat16, or of codes with such a result, by tensor cores, in the way of FlashAttention-2 (Dao 2023): a warp
+// keeps 16 queries, their running sums and the weights of a tile of keys in registers. The weights of values are the sums of two numbers of
+// the values' dtype, so that results are as exact as those of float32 weights.
 #include "../csrc/scalar_math.h"
 #include "attention.h"
 
@@ -56,6 +56,16 @@ QUANTO_DEVICE inline int4 pairsOf(int first, int second, int third, int fourth) 
   return {pairOf(first, second, false), pairOf(first, second, true), pairOf(third, fourth, false), pairOf(third, fourth, true)};
 }
 
+// Eight values from a column on as halves, which hold codes exactly.
+template <DType dtype>
+QUANTO_DEVICE int4 loadHalves(const Heads& from, int64_t row, int column, int64_t columns) {
+  if (from.values.dtype != DType::int8) return loadWords<dtype>(from, row, column / 2, columns);
+  float eight[kEight];
+  loadEight(from, row, column, columns, eight);
+  const auto two = [&](int i) { return static_cast<int>(narrowTwo<dtype>(eight[i], eight[i + 1])); };
+  return {two(0), two(2), two(4), two(6)};
+}
+
 // A tile of values, two keys in a word.
 template <DType dtype, int kColumns>
 QUANTO_DEVICE void loadValues(const Attention& call, int64_t item, int64_t head, int64_t firstKey, int64_t endKey,
@@ -66,7 +76,7 @@ QUANTO_DEVICE void loadValues(const Attention& call, int64_t item, int64_t head,
     QUANTO_UNROLL
     for (int j = 0; j < 2; ++j) {
       const int64_t key = firstKey + 2 * pair + j;
-      if (key < endKey) words[j] = loadWords<dtype>(call.value, call.value.at(item, head, key), column / 2, call.valueWidth);
+      if (key < endKey) words[j] = loadHalves<dtype>(call.value, call.value.at(item, head, key), column, call.valueWidth);
     }
     auto* to = reinterpret_cast<int4*>(values[pair] + column);
     to[0] = pairsOf(words[0].x, words[1].x, words[0].y, words[1].y);
@@ -226,7 +236,7 @@ void attendWith(Issue& issue, const Attention& call, bool narrow) {
 }  // namespace
 
 bool attendByTensorCores(Issue& issue, const Attention& call) {
-  const DType dtype = call.value.values.dtype;
+  const DType dtype = call.out.values.dtype;
   const int64_t words = (call.width * sizeOf(call.query.values.dtype) + kWord - 1) / kWord;
   if (issue.computeMajor() < kTensorCoreMajor || (dtype != DType::float16 && dtype != DType::bfloat16)) return false;
   if (words > 8 * kStepWords || call.valueWidth > 16 * kEight) return false;

@@ -141,8 +141,8 @@ void Instance::dispose(napi_value value) {
   if (!handle.tensor) return;
   drop(handle);
   if (idle_.size() == kMostIdle) return;
-  idle_.push_back(&handle);
   check(napi_reference_ref(env, handle.reference, nullptr), "keeping a handle");
+  idle_.push_back(&handle);
 }
 
 void Instance::drop(Handle& handle) {

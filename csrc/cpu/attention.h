@@ -99,9 +99,9 @@ struct RowMemory {
 RowMemory planRows(const Attention& call);
 void runRows(const Attention& call, const SharedHead& place, int64_t first, int64_t end, const RowMemory& plan, char* memory);
 
-// The same for queries, keys and values in codes, by the int8 kernel.
+// Tiles of queries, keys and values in codes, by the int8 kernel.
 struct CodeMemory : QueryMemory {
-  int64_t query, key, value, weights, products, words, keep, bytes;
+  int64_t query, key, value, weights, scoreSums, products, words, keep, bytes;
 };
 int64_t codeColumns(const Attention& call);
 CodeMemory planCodes(const Attention& call, int64_t tiles);

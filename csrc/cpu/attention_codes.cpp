@@ -1,6 +1,6 @@
 // Tiles of int8 codes, in integers: exact sums of queries by keys, and of values by weights in fixed point. A weight is relative to the
-// largest of its block of keys and is rounded as float32 is next to 1, so results are as near as those of floats; and they are the same on
-// every instruction set, for all that is summed is an integer. Keys are the rows of the first product and columns of values those of the
+// largest of its block of keys and lies within 2^-24 of that; and results are the same on every instruction set, for all that is summed is
+// an integer. Keys are the rows of the first product and columns of values those of the
 // second; queries are the columns of both.
 #include <cstring>
 
@@ -11,6 +11,8 @@
 namespace quanto::cpu {
 namespace {
 
+// Rows of a tile whose softmax runs along the keys, not across the rows.
+constexpr int64_t kFewRows = 4;
 // Words whose bytes are taken apart in whole vectors.
 constexpr int64_t kWordsTogether = 64;
 
@@ -28,6 +30,7 @@ class CodeTiles : QueryTiles {
         key_(memory + plan.key),
         value_(memory + plan.value),
         weights_(reinterpret_cast<int8_t*>(memory + plan.weights)),
+        scoreSums_(reinterpret_cast<int32_t*>(memory + plan.scoreSums)),
         products_(reinterpret_cast<int32_t*>(memory + plan.products)),
         words_(reinterpret_cast<float*>(memory + plan.words)),
         keep_(reinterpret_cast<float*>(memory + plan.keep)) {}
@@ -50,12 +53,12 @@ class CodeTiles : QueryTiles {
   // Room for the codes of a panel's rows.
   int8_t* codes() const { return reinterpret_cast<int8_t*>(strip_); }
 
-  // A row's codes: where they lie, or gathered.
-  const int8_t* rowOf(const View& view, int64_t offset) const {
+  // A row's codes, gathered.
+  static void gather(const View& view, int64_t offset, int8_t* to) {
     const auto* from = static_cast<const int8_t*>(view.data) + offset;
-    if (view.strides[3] == 1) return from;
-    for (int64_t i = 0; i < view.shape[3]; ++i) codes()[i] = from[i * view.strides[3]];
-    return codes();
+    if (view.strides[3] == 1) std::memcpy(to, from, view.shape[3]);
+    else
+      for (int64_t i = 0; i < view.shape[3]; ++i) to[i] = from[i * view.strides[3]];
   }
 
   // A row as tiles read it: with zeros behind it.
@@ -70,13 +73,7 @@ class CodeTiles : QueryTiles {
     for (int64_t panel = 0; panel < panelsInUse(tile); ++panel) {
       const int64_t first = panel * kPanelColumns, columns = std::min<int64_t>(kPanelColumns, rows - first);
       // Rows of a panel may belong to several heads.
-      for (int64_t i = 0; i < columns; ++i) {
-        const auto* from = static_cast<const int8_t*>(query.data) + place_.ofRow(call_, query, firstRow(tile) + first + i);
-        int8_t* to = codes() + i * width;
-        if (query.strides[3] == 1) std::memcpy(to, from, width);
-        else
-          for (int64_t l = 0; l < width; ++l) to[l] = from[l * query.strides[3]];
-      }
+      for (int64_t i = 0; i < columns; ++i) gather(query, place_.ofRow(call_, query, firstRow(tile) + first + i), codes() + i * width);
       packInt8Panel(columns, width, codes(), width, 1, queryOf(tile) + panel * panelBytes(width));
     }
     reset(tile);
@@ -84,8 +81,13 @@ class CodeTiles : QueryTiles {
   }
 
   void packKeys() const {
-    for (int64_t i = 0; i < blockKeys_; ++i)
-      packRow(rowOf(call_.key, place_.ofKey(call_.key, firstKey_ + i)), call_.width(), key_ + i * keyStride_);
+    const View& key = call_.key;
+    for (int64_t i = 0; i < blockKeys_; ++i) {
+      const int64_t offset = place_.ofKey(key, firstKey_ + i);
+      const bool plain = key.strides[3] == 1;
+      if (!plain) gather(key, offset, codes());
+      packRow(plain ? static_cast<const int8_t*>(key.data) + offset : codes(), call_.width(), key_ + i * keyStride_);
+    }
   }
 
   // Values in columns, four of which are turned into rows as words where they lie as such.
@@ -111,12 +113,15 @@ class CodeTiles : QueryTiles {
     const int64_t n = keysOf(tile), panels = panelsInUse(tile), columns = panels * kPanelColumns, valueWidth = call_.valueWidth();
     if (n <= 0) return;
     const AttentionLoops& loops = attentionLoops();
-    auto* sums = reinterpret_cast<int32_t*>(scores_);
-    multiplyRows(kernel_, groupsOf(call_.width()), n, key_, keyStride_, queryOf(tile), panelBytes(call_.width()), panels, sums, columns_);
-    loops.scaleSums(sums, n * columns_, *call_.scoreScale * call_.queryScale, scores_);
+    multiplyRows(kernel_, groupsOf(call_.width()), n, key_, keyStride_, queryOf(tile), panelBytes(call_.width()), panels, scoreSums_,
+                 columns_);
+    loops.scaleSums(scoreSums_, n * columns_, *call_.scoreScale * call_.queryScale, scores_);
     hide(tile, n);
     const DigitPanels weights{weights_, panelBytes(n)};
-    loops.weighDigits(scores_, n, columns_, columns, weights, {largestOf(tile), weightOf(tile), keep_, factor_});
+    const int64_t rows = endRow(tile) - firstRow(tile);
+    const bool few = rows <= kFewRows;
+    (few ? loops.weighFewDigits : loops.weighDigits)(scores_, n, columns_, few ? rows : columns, weights,
+                                                     {largestOf(tile), weightOf(tile), keep_, factor_});
     const int64_t digits = kWeightDigits * panels, productStride = digits * kPanelColumns;
     multiplyRows(kernel_, groupsOf(n), valueWidth, value_, valueStride_, weights_, weights.stride, digits, products_, productStride);
     loops.addDigits(products_, productStride, valueWidth, columns, keep_, factor_, sumsOf(tile), columns_);
@@ -127,7 +132,7 @@ class CodeTiles : QueryTiles {
   int8_t* query_;
   char *key_, *value_;
   int8_t* weights_;
-  int32_t* products_;
+  int32_t *scoreSums_, *products_;
   float *words_, *keep_;
 };
 
@@ -139,12 +144,13 @@ CodeMemory planCodes(const Attention& call, int64_t tiles) {
   const Int8Kernel& kernel = call.codeKernel;
   const int64_t columns = codeColumns(call), keys = call.keyBlocks().largest(), panels = panelsOf(columns);
   BufferPlan plan;
-  CodeMemory memory{planQueries(call, columns, tiles, plan), 0, 0, 0, 0, 0, 0, 0, 0};
+  CodeMemory memory{planQueries(call, columns, tiles, plan), 0, 0, 0, 0, 0, 0, 0, 0, 0};
   memory.query = plan.add(tiles * panels * panelBytes(call.width()));
   // A kernel reads rows, and writes their sums, up to a multiple of rowsRead.
   memory.key = plan.add(roundUp(keys, kernel.rowsRead) * packedStride(kernel, call.width()));
   memory.value = plan.add(roundUp(call.valueWidth(), kernel.rowsRead) * packedStride(kernel, keys));
   memory.weights = plan.add(kWeightDigits * panels * panelBytes(keys));
+  memory.scoreSums = plan.add(roundUp(keys, kernel.rowsRead) * columns * static_cast<int64_t>(sizeof(int32_t)));
   memory.products = plan.add(roundUp(call.valueWidth(), kernel.rowsRead) * kWeightDigits * columns * static_cast<int64_t>(sizeof(int32_t)));
   memory.words = plan.add(call.valueWidth() * roundUp(keys, kWordsTogether));
   memory.keep = plan.add(columns * static_cast<int64_t>(sizeof(float)));

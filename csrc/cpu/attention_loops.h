@@ -35,14 +35,17 @@ struct AttentionLoops {
   void (*weigh)(float* scores, int64_t n, int64_t columns, float* largest, float* sum, float* factor);
   // The same for one row of n scores beside each other; gives the factor.
   float (*weighRow)(float* scores, int64_t n, float* largest, float* sum);
-  // scores = sums * factor; both may be the same memory.
+  // scores = sums * factor
   void (*scaleSums)(const int32_t* sums, int64_t count, float factor, float* scores);
-  // The same step in integers, for at most kWeightedKeys keys: weights relative to the largest of these keys in each column, in units of
+  // `weigh` in integers, for at most kWeightedKeys keys: weights relative to the largest of these keys in each column, in units of
   // 1 / kWeightOne. Their kWeightDigits signed digits to the base 256, the highest first, become packed panels (gemm/pack_int8.h): as many
-  // for each 16 columns, panelStride bytes apart. The sums are sum * keep + (these weights' sum) * factor, by which anything summed before
-  // and now has to be multiplied.
+  // for each 16 columns, panels.stride bytes apart. The sums are sum * keep + (these weights' sum) * factor, by which anything summed
+  // before and now has to be multiplied.
   void (*weighDigits)(const float* scores, int64_t n, int64_t stride, int64_t columns, const DigitPanels& panels,
                       const OnlineSoftmax& state);
+  // The same bits for the first few of 16 columns, along the keys. The other columns of the panels and of `keep` and `factor` are zeros.
+  void (*weighFewDigits)(const float* scores, int64_t n, int64_t stride, int64_t columns, const DigitPanels& panels,
+                         const OnlineSoftmax& state);
   // values[n][columns] = values * keep + (the numbers whose digits' sums are those of the panels, so many beside each other) * factor.
   void (*addDigits)(const int32_t* sums, int64_t sumsStride, int64_t n, int64_t columns, const float* keep, const float* factor,
                     float* values, int64_t valuesStride);

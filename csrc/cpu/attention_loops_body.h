@@ -104,9 +104,25 @@ void scaleSums(const int32_t* sums, int64_t count, float factor, float* scores) 
   for (int64_t i = 0; i < count; ++i) scores[i] = static_cast<float>(sums[i]) * factor;
 }
 
+// Panels have as many columns as strips, and values three digits, whose sums of so many keys fit 31 bits.
+static_assert(kStripColumns == kPanelColumns && kWeightDigits == 3 && kWeightedKeys <= 128);
+
 // What weights are before their digits are taken apart: half a digit more at the two lower places carries into the place above, so that
 // each byte is a digit, or a digit + 128.
 constexpr uint32_t kHalves = 0x8080;
+
+// Sums of a column: of the numbers, of those without the lowest digit, and of the highest digits; and the bits of the largest weight, which
+// are those of NaN if there is one.
+struct DigitSums {
+  uint32_t all, upper, highest, largestBits;
+};
+
+inline uint32_t numberOf(float weight) {
+  // Adding 2^23 rounds to a whole number, half to even, and leaves it in the low bits.
+  constexpr float kPoint = 0x1p23f;
+  constexpr uint32_t kPointBits = 0x4b000000u - kHalves;
+  return math::bitsOf(math::fma(weight, kWeightOne, kPoint)) - kPointBits;
+}
 
 // The byte that lies `shift` bits up in each of four numbers below 2^24, one after another.
 template <int shift>
@@ -116,71 +132,112 @@ inline uint32_t gather(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
          (move(d, shift - 24) & 0xff000000u);
 }
 
+// Column j of the digits' panels: one group of four keys.
+inline void putDigits(int32_t* const* panels, int64_t at, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  constexpr uint32_t kFlipped = 0x80808080u;
+  panels[0][at] = static_cast<int32_t>(gather<16>(a, b, c, d));
+  panels[1][at] = static_cast<int32_t>(gather<8>(a, b, c, d) ^ kFlipped);
+  panels[2][at] = static_cast<int32_t>(gather<0>(a, b, c, d) ^ kFlipped);
+}
+
+// Ends a column of so many rows, padding included: the headers of its panels, and its step of the softmax.
+inline void endColumn(int j, float top, const DigitSums& of, uint32_t rows, int32_t* const* headers, const OnlineSoftmax& state) {
+  const float hidden = -__builtin_inff();
+  headers[0][j] = static_cast<int32_t>(of.highest);
+  headers[1][j] = static_cast<int32_t>(of.upper - 256u * of.highest - 128u * rows);
+  headers[2][j] = static_cast<int32_t>(of.all - 256u * of.upper - 128u * rows);
+  const float highest = larger(top, state.largest[j]), from = highest == hidden ? 0.0f : highest;
+  const float keep = math::expFlushed(state.largest[j] - from), weight = math::expFlushed(top - from) * 0x1p-23f;
+  const float factor = of.largestBits > 0x7f800000u ? __builtin_nanf("") : weight;
+  state.largest[j] = highest;
+  state.keep[j] = keep;
+  state.factor[j] = factor;
+  state.sum[j] = state.sum[j] * keep + static_cast<float>(static_cast<int32_t>(of.all - kHalves * rows)) * factor;
+}
+
+// Pointers to the digits' panels, `offset` bytes into each.
+struct PanelPointers {
+  int32_t* of[kWeightDigits];
+  PanelPointers(const DigitPanels& panels, int64_t offset) {
+    for (int digit = 0; digit < kWeightDigits; ++digit)
+      of[digit] = reinterpret_cast<int32_t*>(panels.data + digit * panels.stride + offset);
+  }
+};
+
 void weighDigitsStrip(const float* scores, int64_t n, int64_t stride, const DigitPanels& panels, const OnlineSoftmax& state) {
   const float hidden = -__builtin_inff();
   const float noKey[kStripColumns] = {hidden, hidden, hidden, hidden, hidden, hidden, hidden, hidden,
                                       hidden, hidden, hidden, hidden, hidden, hidden, hidden, hidden};
   float top[kStripColumns], shift[kStripColumns];
   largestOfRows(scores, n, stride, noKey, top);
-  // Sums of the numbers without the digits below a place, and the bits of the largest weight, which are those of NaN if there is one.
   uint32_t all[kStripColumns], upper[kStripColumns], highest[kStripColumns], largestBits[kStripColumns];
   QUANTO_VECTORIZE
   for (int j = 0; j < kStripColumns; ++j) {
     shift[j] = top[j] == hidden ? 0.0f : top[j];
     all[j] = upper[j] = highest[j] = largestBits[j] = 0;
   }
-  int32_t* out[kWeightDigits];
-  for (int digit = 0; digit < kWeightDigits; ++digit)
-    out[digit] = reinterpret_cast<int32_t*>(panels.data + digit * panels.stride + kPanelHeaderBytes);
+  PanelPointers out(panels, kPanelHeaderBytes);
   int64_t padded = 0;
   for (int64_t row = 0; row < n; row += kGroup, padded += kGroup) {
     const float* x[kGroup];
     for (int i = 0; i < kGroup; ++i) x[i] = row + i < n ? scores + (row + i) * stride : noKey;
     QUANTO_VECTORIZE
     for (int j = 0; j < kStripColumns; ++j) {
-      // Adding 2^23 rounds to a whole number, half to even, and leaves it in the low bits.
-      constexpr float kPoint = 0x1p23f;
-      constexpr uint32_t kPointBits = 0x4b000000u - kHalves;
-      const auto numberOf = [&](float score) __attribute__((always_inline)) {
+      const auto take = [&](float score) __attribute__((always_inline)) {
         const float weight = math::expFlushed(score - shift[j]);
         const uint32_t bits = math::bitsOf(weight);
         largestBits[j] = bits > largestBits[j] ? bits : largestBits[j];
-        return math::bitsOf(math::fma(weight, kWeightOne, kPoint)) - kPointBits;
+        return numberOf(weight);
       };
-      const uint32_t a = numberOf(x[0][j]), b = numberOf(x[1][j]), c = numberOf(x[2][j]), d = numberOf(x[3][j]);
+      const uint32_t a = take(x[0][j]), b = take(x[1][j]), c = take(x[2][j]), d = take(x[3][j]);
       all[j] += (a + b) + (c + d);
       upper[j] += ((a >> 8) + (b >> 8)) + ((c >> 8) + (d >> 8));
       highest[j] += ((a >> 16) + (b >> 16)) + ((c >> 16) + (d >> 16));
-      constexpr uint32_t kFlipped = 0x80808080u;
-      out[0][j] = static_cast<int32_t>(gather<16>(a, b, c, d));
-      out[1][j] = static_cast<int32_t>(gather<8>(a, b, c, d) ^ kFlipped);
-      out[2][j] = static_cast<int32_t>(gather<0>(a, b, c, d) ^ kFlipped);
+      putDigits(out.of, j, a, b, c, d);
     }
-    for (auto& panel : out) panel += kPanelColumns;
+    for (auto& panel : out.of) panel += kPanelColumns;
   }
-
-  const auto rows = static_cast<uint32_t>(padded);
-  int32_t* sums[kWeightDigits];
-  for (int digit = 0; digit < kWeightDigits; ++digit) sums[digit] = reinterpret_cast<int32_t*>(panels.data + digit * panels.stride);
+  const PanelPointers headers(panels, 0);
   QUANTO_VECTORIZE
-  for (int j = 0; j < kStripColumns; ++j) {
-    sums[0][j] = static_cast<int32_t>(highest[j]);
-    sums[1][j] = static_cast<int32_t>(upper[j] - 256u * highest[j] - 128u * rows);
-    sums[2][j] = static_cast<int32_t>(all[j] - 256u * upper[j] - 128u * rows);
-    const float highestScore = larger(top[j], state.largest[j]), from = highestScore == hidden ? 0.0f : highestScore;
-    const float keep = math::expFlushed(state.largest[j] - from), weight = math::expFlushed(top[j] - from);
-    const float factor = largestBits[j] > 0x7f800000u ? __builtin_nanf("") : weight;
-    state.largest[j] = highestScore;
-    state.keep[j] = keep;
-    state.factor[j] = factor;
-    state.sum[j] = state.sum[j] * keep + static_cast<float>(static_cast<int32_t>(all[j] - kHalves * rows)) * factor;
-  }
+  for (int j = 0; j < kStripColumns; ++j)
+    endColumn(j, top[j], {all[j], upper[j], highest[j], largestBits[j]}, static_cast<uint32_t>(padded), headers.of, state);
 }
 
 void weighDigits(const float* scores, int64_t n, int64_t stride, int64_t columns, const DigitPanels& panels, const OnlineSoftmax& state) {
   for (int64_t j = 0; j < columns; j += kStripColumns) {
     weighDigitsStrip(scores + j, n, stride, {panels.data + j / kStripColumns * kWeightDigits * panels.stride, panels.stride},
                      {state.largest + j, state.sum + j, state.keep + j, state.factor + j});
+  }
+}
+
+void weighFewDigits(const float* scores, int64_t n, int64_t stride, int64_t columns, const DigitPanels& panels,
+                    const OnlineSoftmax& state) {
+  const float hidden = -__builtin_inff();
+  const int64_t padded = (n + kGroup - 1) / kGroup * kGroup, whole = (n + kStripColumns - 1) / kStripColumns * kStripColumns;
+  const PanelPointers headers(panels, 0), out(panels, kPanelHeaderBytes);
+  for (int32_t* header : headers.of) __builtin_memset(header, 0, kPanelHeaderBytes + padded / kGroup * kGroupBytes);
+  for (int j = 0; j < kStripColumns; ++j) state.keep[j] = state.factor[j] = 0.0f;
+  for (int j = 0; j < columns; ++j) {
+    float x[kWeightedKeys];
+    for (int64_t i = 0; i < n; ++i) x[i] = scores[i * stride + j];
+    for (int64_t i = n; i < whole; ++i) x[i] = hidden;
+    const float top = largestOfLanes<same, kStripColumns>(x, whole, [](const float*, int64_t) {}), shift = top == hidden ? 0.0f : top;
+    uint32_t numbers[kWeightedKeys], all = 0, upper = 0, highest = 0, largestBits = 0;
+    QUANTO_VECTORIZE
+    for (int64_t i = 0; i < whole; ++i) {
+      const float weight = math::expFlushed(x[i] - shift);
+      const uint32_t bits = math::bitsOf(weight);
+      largestBits = bits > largestBits ? bits : largestBits;
+      numbers[i] = numberOf(weight);
+    }
+    for (int64_t i = 0; i < padded; i += kGroup) {
+      const uint32_t a = numbers[i], b = numbers[i + 1], c = numbers[i + 2], d = numbers[i + 3];
+      all += (a + b) + (c + d);
+      upper += ((a >> 8) + (b >> 8)) + ((c >> 8) + (d >> 8));
+      highest += ((a >> 16) + (b >> 16)) + ((c >> 16) + (d >> 16));
+      putDigits(out.of, i / kGroup * kPanelColumns + j, a, b, c, d);
+    }
+    endColumn(j, top, {all, upper, highest, largestBits}, static_cast<uint32_t>(padded), headers.of, state);
   }
 }
 
@@ -219,7 +276,7 @@ void scaleColumns(float* rows, int64_t n, int64_t columns, const float* factor) 
 }
 
 constexpr AttentionLoops makeAttentionLoops() {
-  return {addMask, hideMasked, hideFrom, weigh, weighRow, scaleSums, weighDigits, addDigits, takeApart, scaleColumns};
+  return {addMask, hideMasked, hideFrom, weigh, weighRow, scaleSums, weighDigits, weighFewDigits, addDigits, takeApart, scaleColumns};
 }
 
 }  // namespace

@@ -10,12 +10,11 @@ constexpr int64_t kFloat = sizeof(float);
 }  // namespace
 
 QueryMemory planQueries(const Attention& call, int64_t columns, int64_t tiles, BufferPlan& plan) {
-  // A kernel may write sums of some rows more than there are keys.
-  const int64_t keys = call.keyBlocks().largest(), rows = roundUp(keys, kMaxTileHeight);
+  const int64_t keys = call.keyBlocks().largest();
   QueryMemory memory{};
   memory.sums = plan.add(tiles * columns * call.valueWidth() * kFloat);
   memory.state = plan.add(tiles * columns * 2 * kFloat);
-  memory.scores = plan.add(rows * columns * kFloat);
+  memory.scores = plan.add(keys * columns * kFloat);
   memory.mask = plan.add(call.mask ? keys * columns * kFloat : 0);
   memory.factor = plan.add(columns * kFloat);
   memory.limits = plan.add(columns * kFloat);

@@ -10,7 +10,7 @@ namespace quanto::ops {
 namespace {
 
 constexpr const char* kOp = "attention";
-// Sums of that many products of int8 codes are exact in float32.
+// Sums of that many products of int8 codes are exact in float32, in which kernels may compute them.
 constexpr int64_t kExactWidth = 1024;
 
 Shape leadOf(const Tensor& tensor) { return Shape(tensor.shape().begin(), std::max(0, tensor.ndim() - 2)); }

@@ -20,7 +20,10 @@ inline Tensor emptyLike(const Tensor& like) { return empty(like.shape(), like.dt
 // `src` itself when it is row-major already, else a copy.
 Tensor contiguous(Tensor src);
 // A weight packed for a kernel as it is, any other one row-major.
-inline Tensor packedOrContiguous(Tensor src) { return src.packed() ? src : contiguous(std::move(src)); }
+inline Tensor packedOrContiguous(Tensor src) {
+  if (src.packed()) return src;
+  return contiguous(std::move(src));
+}
 // `src` itself when it has the dtype already, else a converted row-major copy.
 Tensor cast(Tensor src, DType dtype);
 

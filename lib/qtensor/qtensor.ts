@@ -31,6 +31,8 @@ export interface QTensorParts {
   shift?: Tensor;
 }
 
+const partsOf = ({ codes, scale, shift }: QTensorParts): readonly Tensor[] => (shift ? [codes, scale, shift] : [codes, scale]);
+
 /** State-dict names of the parts. */
 export const partKeys: Readonly<Record<keyof QTensorParts, string>> = { codes: '_data', scale: '_scale', shift: '_shift' };
 
@@ -130,8 +132,11 @@ export abstract class QTensor extends Tensor {
   }
 
   override parts(): readonly Tensor[] {
-    const { codes, scale, shift } = this.stored;
-    return shift ? [codes, scale, shift] : [codes, scale];
+    return partsOf(this.stored);
+  }
+
+  override get isPacked(): boolean {
+    return this.stored.codes.isPacked;
   }
 
   override share(): this {
@@ -169,7 +174,7 @@ export abstract class QTensor extends Tensor {
     const before = this.stored;
     this.stored = other.share().stored;
     for (const part of this.parts()) keep(part);
-    for (const part of Object.values(before as Required<QTensorParts>)) part.dispose();
+    for (const part of partsOf(before)) part.dispose();
   }
 
   override toString(): string {

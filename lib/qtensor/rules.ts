@@ -158,12 +158,12 @@ const integerMatmul: Rule = ({ inputs }) => {
   return Tensor.fromNative(native.intMatmulScaled(a.codes.native, b.codes.native, scale.native, native.dtypeOf(a.scale.native)));
 };
 
-/** Codes in a row whose products have exact sums in float32, in which the attention kernel computes. */
+/** Codes in a row whose products have exact sums in float32, in which attention computes them where the values are floats. */
 const EXACT_WIDTH = 1024;
 
 /**
  * The scores are those of integerMatmul, bit for bit where they are float32. Weights are not quantized: by int8 values their products are those
- * of numbers in fixed point that are as near as float32.
+ * of numbers in fixed point, each within 2^-24 of the largest weight of its block of 128 keys.
  */
 const integerAttention: Rule = ({ op, inputs: [query, key, value, ...mask], attributes }) => {
   const [a, b] = [query, key].map(activation);
@@ -262,8 +262,8 @@ export function convolveIntegers(
       bias?.native ?? null,
       steps.mean,
       steps.variance,
-      steps.weight,
-      steps.bias,
+      steps.normWeight,
+      steps.normBias,
       steps.eps,
       steps.addend,
       scales.output?.native ?? null,
@@ -295,8 +295,8 @@ export function convolveWeightOnly(
       bias?.native ?? null,
       steps.mean,
       steps.variance,
-      steps.weight,
-      steps.bias,
+      steps.normWeight,
+      steps.normBias,
       steps.eps,
       steps.addend,
       stride,

@@ -51,6 +51,12 @@ export class Tensor {
     return this.#handle.native;
   }
 
+  /** @internal What the Tensors on one native tensor have in common, and no other ever has: native handles are used again. */
+  get identity(): object {
+    void this.native;
+    return this.#handle as Handle;
+  }
+
   /** @internal Another Tensor on the same native tensor, disposed on its own; no gradient history. */
   share(): Tensor {
     return new Tensor(Tensor.handleOf(this));

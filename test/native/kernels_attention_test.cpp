@@ -32,7 +32,7 @@ std::vector<float> codesRow(const std::vector<float>& scores, const std::vector<
     for (int64_t key = first; key < end; ++key)
       weights.push_back(std::llrint(double{cpu::math::expFlushed(scores[key] - top)} * cpu::kWeightOne));
     const float highest = std::max(top, largest), keep = cpu::math::expFlushed(largest - highest),
-                factor = cpu::math::expFlushed(top - highest);
+                factor = cpu::math::expFlushed(top - highest) * 0x1p-23f;
     int64_t total = 0;
     for (const int64_t weight : weights) total += weight;
     sum = sum * keep + static_cast<float>(total) * factor;
