@@ -1,7 +1,6 @@
 // Tiles of int8 codes, in integers: exact sums of queries by keys, and of values by weights in fixed point. A weight is relative to the
-// largest of its block of keys and lies within 2^-24 of that; and results are the same on every instruction set, for all that is summed is
-// an integer. Keys are the rows of the first product and columns of values those of the
-// second; queries are the columns of both.
+// largest of its block of keys and lies within 2^-24 of that; results are the same on every instruction set, for all that is summed is an
+// integer. Keys are the rows of the first product and columns of values those of the second; queries are the columns of both.
 #include <cstring>
 
 #include "attention_query_tiles.h"
