@@ -15,16 +15,13 @@ constexpr int64_t kFewRows = 4;
 // Words whose bytes are taken apart in whole vectors.
 constexpr int64_t kWordsTogether = 64;
 
-// Bytes from one packed row of so many codes to the next.
-int64_t packedStride(const Int8Kernel& kernel, int64_t count) { return oddLines(roundUp(count, kRowPadding) * kernel.elementBytes); }
-
 class CodeTiles : QueryTiles {
  public:
   CodeTiles(const Attention& call, const SharedHead& place, int64_t first, int64_t end, const CodeMemory& plan, char* memory)
       : QueryTiles(call, place, first, end, codeColumns(call), plan, memory),
         kernel_(call.codeKernel),
-        keyStride_(packedStride(kernel_, call.width())),
-        valueStride_(packedStride(kernel_, call.keyBlocks().largest())),
+        keyStride_(Int8Rows::strideOf(kernel_, call.width())),
+        valueStride_(Int8Rows::strideOf(kernel_, call.keyBlocks().largest())),
         query_(reinterpret_cast<int8_t*>(memory + plan.query)),
         key_(memory + plan.key),
         value_(memory + plan.value),
@@ -49,21 +46,15 @@ class CodeTiles : QueryTiles {
  private:
   int8_t* queryOf(int64_t tile) const { return query_ + (tile - first_) * panelsOf(columns_) * panelBytes(call_.width()); }
   int64_t panelsInUse(int64_t tile) const { return panelsOf(endRow(tile) - firstRow(tile)); }
-  // Room for the codes of a panel's rows.
+  // Room for the codes of a panel's queries.
   int8_t* codes() const { return reinterpret_cast<int8_t*>(strip_); }
 
-  // A row's codes, gathered.
-  static void gather(const View& view, int64_t offset, int8_t* to) {
-    const auto* from = static_cast<const int8_t*>(view.data) + offset;
-    if (view.strides[3] == 1) std::memcpy(to, from, view.shape[3]);
-    else
-      for (int64_t i = 0; i < view.shape[3]; ++i) to[i] = from[i * view.strides[3]];
-  }
-
-  // A row as tiles read it: with zeros behind it.
-  void packRow(const int8_t* row, int64_t count, char* out) const {
-    kernel_.packRow(count, row, out);
-    std::memset(out + count * kernel_.elementBytes, 0, (roundUp(count, kRowPadding) - count) * kernel_.elementBytes);
+  // Rows of codes as tiles read them.
+  void packRows(const int8_t* codes, int64_t rowStride, int64_t columnStride, int64_t rows, int64_t width, char* out,
+                int64_t stride) const {
+    const Int8Source source{codes, DType::int8, rowStride, columnStride, {}};
+    const Int8Rows packed(kernel_, source, width, nullptr);
+    for (int64_t i = 0; i < rows; ++i) packed.pack(i, out + i * stride);
   }
 
   void begin(int64_t tile) const {
@@ -72,7 +63,13 @@ class CodeTiles : QueryTiles {
     for (int64_t panel = 0; panel < panelsInUse(tile); ++panel) {
       const int64_t first = panel * kPanelColumns, columns = std::min<int64_t>(kPanelColumns, rows - first);
       // Rows of a panel may belong to several heads.
-      for (int64_t i = 0; i < columns; ++i) gather(query, place_.ofRow(call_, query, firstRow(tile) + first + i), codes() + i * width);
+      for (int64_t i = 0; i < columns; ++i) {
+        const auto* from = static_cast<const int8_t*>(query.data) + place_.ofRow(call_, query, firstRow(tile) + first + i);
+        int8_t* to = codes() + i * width;
+        if (query.strides[3] == 1) std::memcpy(to, from, width);
+        else
+          for (int64_t l = 0; l < width; ++l) to[l] = from[l * query.strides[3]];
+      }
       packInt8Panel(columns, width, codes(), width, 1, queryOf(tile) + panel * panelBytes(width));
     }
     reset(tile);
@@ -81,12 +78,8 @@ class CodeTiles : QueryTiles {
 
   void packKeys() const {
     const View& key = call_.key;
-    for (int64_t i = 0; i < blockKeys_; ++i) {
-      const int64_t offset = place_.ofKey(key, firstKey_ + i);
-      const bool plain = key.strides[3] == 1;
-      if (!plain) gather(key, offset, codes());
-      packRow(plain ? static_cast<const int8_t*>(key.data) + offset : codes(), call_.width(), key_ + i * keyStride_);
-    }
+    packRows(static_cast<const int8_t*>(key.data) + place_.ofKey(key, firstKey_), key.strides[2], key.strides[3], blockKeys_, call_.width(),
+             key_, keyStride_);
   }
 
   // Values in columns, four of which are turned into rows as words where they lie as such.
@@ -100,12 +93,11 @@ class CodeTiles : QueryTiles {
       transpose(call_.kernel, blockKeys_, groups, reinterpret_cast<const float*>(from), value.strides[2] / kGroup, words_, padded);
     for (int64_t group = 0; group < groups; ++group) {
       attentionLoops().takeApart(reinterpret_cast<const uint32_t*>(words_ + group * padded), padded, columns, kKeyBlock);
-      for (int64_t i = 0; i < kGroup; ++i) packRow(columns + i * kKeyBlock, blockKeys_, value_ + (group * kGroup + i) * valueStride_);
+      packRows(columns, kKeyBlock, 1, kGroup, blockKeys_, value_ + group * kGroup * valueStride_, valueStride_);
     }
-    for (int64_t column = groups * kGroup; column < call_.valueWidth(); ++column) {
-      for (int64_t i = 0; i < blockKeys_; ++i) columns[i] = from[i * value.strides[2] + column * value.strides[3]];
-      packRow(columns, blockKeys_, value_ + column * valueStride_);
-    }
+    const int64_t done = groups * kGroup;
+    packRows(from + done * value.strides[3], value.strides[3], value.strides[2], call_.valueWidth() - done, blockKeys_,
+             value_ + done * valueStride_, valueStride_);
   }
 
   void attend(int64_t tile) const {
@@ -146,8 +138,8 @@ CodeMemory planCodes(const Attention& call, int64_t tiles) {
   CodeMemory memory{planQueries(call, columns, tiles, plan), 0, 0, 0, 0, 0, 0, 0, 0, 0};
   memory.query = plan.add(tiles * panels * panelBytes(call.width()));
   // A kernel reads rows, and writes their sums, up to a multiple of rowsRead.
-  memory.key = plan.add(roundUp(keys, kernel.rowsRead) * packedStride(kernel, call.width()));
-  memory.value = plan.add(roundUp(call.valueWidth(), kernel.rowsRead) * packedStride(kernel, keys));
+  memory.key = plan.add(roundUp(keys, kernel.rowsRead) * Int8Rows::strideOf(kernel, call.width()));
+  memory.value = plan.add(roundUp(call.valueWidth(), kernel.rowsRead) * Int8Rows::strideOf(kernel, keys));
   memory.weights = plan.add(kWeightDigits * panels * panelBytes(keys));
   memory.scoreSums = plan.add(roundUp(keys, kernel.rowsRead) * columns * static_cast<int64_t>(sizeof(int32_t)));
   memory.products = plan.add(roundUp(call.valueWidth(), kernel.rowsRead) * kWeightDigits * columns * static_cast<int64_t>(sizeof(int32_t)));

@@ -132,9 +132,13 @@ inline uint32_t gather(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
          (move(d, shift - 24) & 0xff000000u);
 }
 
-// Column j of the digits' panels: one group of four keys.
-inline void putDigits(int32_t* const* panels, int64_t at, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+// One group of four keys: adds up the numbers, with and without their lower digits, and puts the digits into their panels.
+inline void putDigits(uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t& all, uint32_t& upper, uint32_t& highest,
+                      int32_t* const* panels, int64_t at) {
   constexpr uint32_t kFlipped = 0x80808080u;
+  all += (a + b) + (c + d);
+  upper += ((a >> 8) + (b >> 8)) + ((c >> 8) + (d >> 8));
+  highest += ((a >> 16) + (b >> 16)) + ((c >> 16) + (d >> 16));
   panels[0][at] = static_cast<int32_t>(gather<16>(a, b, c, d));
   panels[1][at] = static_cast<int32_t>(gather<8>(a, b, c, d) ^ kFlipped);
   panels[2][at] = static_cast<int32_t>(gather<0>(a, b, c, d) ^ kFlipped);
@@ -190,10 +194,7 @@ void weighDigitsStrip(const float* scores, int64_t n, int64_t stride, const Digi
         return numberOf(weight);
       };
       const uint32_t a = take(x[0][j]), b = take(x[1][j]), c = take(x[2][j]), d = take(x[3][j]);
-      all[j] += (a + b) + (c + d);
-      upper[j] += ((a >> 8) + (b >> 8)) + ((c >> 8) + (d >> 8));
-      highest[j] += ((a >> 16) + (b >> 16)) + ((c >> 16) + (d >> 16));
-      putDigits(out.of, j, a, b, c, d);
+      putDigits(a, b, c, d, all[j], upper[j], highest[j], out.of, j);
     }
     for (auto& panel : out.of) panel += kPanelColumns;
   }
@@ -231,11 +232,7 @@ void weighFewDigits(const float* scores, int64_t n, int64_t stride, int64_t colu
       numbers[i] = numberOf(weight);
     }
     for (int64_t i = 0; i < padded; i += kGroup) {
-      const uint32_t a = numbers[i], b = numbers[i + 1], c = numbers[i + 2], d = numbers[i + 3];
-      all += (a + b) + (c + d);
-      upper += ((a >> 8) + (b >> 8)) + ((c >> 8) + (d >> 8));
-      highest += ((a >> 16) + (b >> 16)) + ((c >> 16) + (d >> 16));
-      putDigits(out.of, i / kGroup * kPanelColumns + j, a, b, c, d);
+      putDigits(numbers[i], numbers[i + 1], numbers[i + 2], numbers[i + 3], all, upper, highest, out.of, i / kGroup * kPanelColumns + j);
     }
     endColumn(j, top, {all, upper, highest, largestBits}, static_cast<uint32_t>(padded), headers.of, state);
   }

@@ -121,7 +121,7 @@ Tensor intMatmulScaled(const Tensor& a, const Tensor& b, const Tensor& scale, DT
   requireDType(op, "b", b, DType::int8);
   requireDType(op, "scale", scale, DType::float32);
   requireStrided(op, scale);
-  if (scale.numel() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one scale but got shape ", scale.shape().str());
+  requireOne(op, "scale", scale);
   if (!isReal(dtype)) fail(ErrorCode::DTYPE_MISMATCH, "[", op, "] expected a floating-point dtype but got ", info(dtype).name);
   if (!a.device().backend.intMatmulScaled)
     return cast(binary(static_cast<int64_t>(BinaryOp::mul), cast(intMatmul(a, b), DType::float32), reshape(scale, {})), dtype);

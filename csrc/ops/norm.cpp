@@ -100,7 +100,7 @@ Tensor finishSum(const Rows& rows, const Tensor& sum, const std::optional<Tensor
 Tensor codeScale(const char* op, const Rows& rows, const Tensor& scale) {
   requireDType(op, "scale", scale, rows.src.dtype());
   requireStrided(op, scale);
-  if (scale.numel() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one scale but got shape ", scale.shape().str());
+  requireOne(op, "scale", scale);
   return contiguous(reshape(scale, {1}));
 }
 

@@ -74,11 +74,11 @@ export function tidy<R>(body: () => R): R {
     );
   }
   // Most results are one tensor, which needs no search and no set.
-  const parts = isTensor(result) ? result.parts() : null;
-  const found = parts ? null : tensorsIn(result);
+  const parts = isTensor(result) ? result.parts() : [];
+  const found = isTensor(result) ? null : tensorsIn(result);
   for (const tensor of made) {
     if (tensor.kept) continue;
-    if (parts?.includes(tensor) ?? found?.has(tensor)) trackTensor(tensor);
+    if (found ? found.has(tensor) : parts.includes(tensor)) trackTensor(tensor);
     else tensor.dispose();
   }
   return result;

@@ -52,7 +52,7 @@ export class Tensor {
   }
 
   /** @internal What the Tensors on one native tensor have in common, and no other ever has: native handles are used again. */
-  get identity(): object {
+  get identity(): Handle {
     void this.native;
     return this.#handle as Handle;
   }
@@ -64,8 +64,7 @@ export class Tensor {
 
   /** @internal A further reference to a tensor's handle, for a Tensor that shares it. */
   static handleOf(tensor: Tensor): Handle {
-    void tensor.native;
-    return (tensor.#handle as Handle).retain();
+    return tensor.identity.retain();
   }
 
   /** @internal The value of a one-element tensor as far as it is known without reading the device. */

@@ -5,7 +5,6 @@
 
 #include "../row_loops.h"
 #include "convert.h"
-#include "workspace.h"
 
 namespace quanto::cpu {
 namespace {
@@ -76,9 +75,7 @@ const int8_t* CodeRows::codes(int64_t row, float scale, int8_t* buffer) const {
 }
 
 Int8Rows::Int8Rows(const Int8Kernel& kernel, const Int8Source& source, int64_t k, float* rowScale)
-    : kernel_(kernel), rows_(source, k), k_(k), rowScale_(rowScale) {
-  stride_ = oddLines(roundUp(k, kRowPadding) * kernel.elementBytes);
-}
+    : kernel_(kernel), rows_(source, k), k_(k), stride_(strideOf(kernel, k)), rowScale_(rowScale) {}
 
 void Int8Rows::pack(int64_t row, char* out) const {
   const float scale = rowScale_ ? rows_.scaleOf(row) : 0;

@@ -3,6 +3,7 @@
 
 #include "gemm.h"
 #include "kernels.h"
+#include "workspace.h"
 
 namespace quanto::cpu {
 
@@ -39,7 +40,8 @@ class Int8Rows {
   // `rowScale` takes the scale of each row as it is packed; null where none is wanted.
   Int8Rows(const Int8Kernel& kernel, const Int8Source& source, int64_t k, float* rowScale);
 
-  // Bytes from one packed row to the next. An odd number of cache lines, so that the rows of a tile do not share cache sets.
+  // Bytes from one packed row of k values to the next. An odd number of cache lines, so that the rows of a tile do not share cache sets.
+  static int64_t strideOf(const Int8Kernel& kernel, int64_t k) { return oddLines(roundUp(k, kRowPadding) * kernel.elementBytes); }
   int64_t stride() const { return stride_; }
   // Quantizes where the source is real; safe to call for several rows at once.
   void pack(int64_t row, char* out) const;
