@@ -17,6 +17,19 @@ inline void joinLanes(Value* lanes, Join join) {
   }
 }
 
+// body(begin, end) for blocks that make up a row x, while memory brings the row that follows: what computes on a row of several pages would
+// leave memory idle meanwhile. Short rows follow each other closely enough for the processor to foresee them.
+template <class Body>
+inline void fetchingNext(const float* x, int64_t n, Body&& body) {
+  constexpr int64_t kLong = 1024, kBlock = 256, kLine = 16;
+  if (n < kLong) return body(0, n);
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    const int64_t end = begin + kBlock < n ? begin + kBlock : n;
+    for (int64_t i = begin; i < end; i += kLine) __builtin_prefetch(x + n + i, 0, 2);
+    body(begin, end);
+  }
+}
+
 // Sum of term(i) over [0, n). Eight float32 terms at a time are added in pairs, which is exact for equal terms, and then in double.
 template <class Term>
 double sumOf(int64_t n, Term&& term) {

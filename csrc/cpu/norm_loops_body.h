@@ -11,8 +11,10 @@ namespace quanto::cpu {
 namespace {
 
 double exponentials(const float* x, float shift, float* out, int64_t n) {
-  QUANTO_VECTORIZE
-  for (int64_t i = 0; i < n; ++i) out[i] = math::expNegative(x[i] - shift);
+  fetchingNext(x, n, [=](int64_t begin, int64_t end) {
+    QUANTO_VECTORIZE
+    for (int64_t i = begin; i < end; ++i) out[i] = math::expNegative(x[i] - shift);
+  });
   return sumOf(n, [=](int64_t i) { return out[i]; });
 }
 
@@ -34,7 +36,7 @@ void logSoftmax(const float* x, float* out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) out[i] = (x[i] - largest) - logSum;
 }
 
-void affine(const float* x, float center, float inverse, const float* weight, const float* bias, float* out, int64_t n) {
+void affineBlock(const float* x, float center, float inverse, const float* weight, const float* bias, float* out, int64_t n) {
   if (weight && bias) {
     QUANTO_VECTORIZE
     for (int64_t i = 0; i < n; ++i) out[i] = (x[i] - center) * inverse * weight[i] + bias[i];
@@ -48,6 +50,12 @@ void affine(const float* x, float center, float inverse, const float* weight, co
     QUANTO_VECTORIZE
     for (int64_t i = 0; i < n; ++i) out[i] = (x[i] - center) * inverse;
   }
+}
+
+void affine(const float* x, float center, float inverse, const float* weight, const float* bias, float* out, int64_t n) {
+  fetchingNext(x, n, [=](int64_t begin, int64_t end) {
+    affineBlock(x + begin, center, inverse, weight ? weight + begin : nullptr, bias ? bias + begin : nullptr, out + begin, end - begin);
+  });
 }
 
 float inverseRoot(double mean, double eps) { return static_cast<float>(1 / __builtin_sqrt(mean + eps)); }
