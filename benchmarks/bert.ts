@@ -4,6 +4,7 @@ import { encoderShape, linearOperations } from './models/encoder-shape';
 const contestants = [
   quanto('float32'),
   quanto('W8'),
+  quanto('W8 high'),
   quanto('W8A8'),
   quanto('W8A8 dynamic'),
   onnxruntime('float32'),
@@ -19,6 +20,7 @@ export const bert: Benchmark = {
     { of: 'quanto W8A8', to: 'onnxruntime dynamic int8' },
     { of: 'quanto W8A8', to: 'quanto float32' },
     { of: 'quanto W8', to: 'quanto float32' },
+    { of: 'quanto W8 high', to: 'quanto float32' },
   ],
   cases: [
     [1, 16],

@@ -15,6 +15,7 @@ const rows = [1, 4, 16, 64, 128, 512, 2048];
 const contestants = [
   quanto('float32'),
   quanto('W8'),
+  quanto('W8 high'),
   quanto('W8A8'),
   quanto('W8A8 dynamic'),
   quanto('W4'),
@@ -37,6 +38,8 @@ export const linear: Benchmark = {
     { of: 'quanto W8', to: 'onnxruntime float32' },
     { of: 'quanto W8', to: 'quanto float32' },
     { of: 'quanto W8', to: 'onnxruntime int8 block 32' },
+    { of: 'quanto W8 high', to: 'quanto float32' },
+    { of: 'quanto W8 high', to: 'onnxruntime float32' },
     { of: 'quanto W8A8', to: 'quanto float32' },
     { of: 'quanto W8A8', to: 'onnxruntime dynamic int8' },
     { of: 'quanto W8A8 dynamic', to: 'onnxruntime dynamic int8' },

@@ -56,6 +56,10 @@ struct Window {
 // What follows a layer in the same call.
 enum class Activation : int32_t { none, relu, gelu, geluTanh, silu };
 
+// How exactly a product of real rows and quantized weights takes the rows, as PyTorch names it: as float32; in at least 14 bits, or two
+// bfloat16 terms; or as bfloat16 has them. A kernel may be more exact than it is asked to be.
+enum class Precision : int32_t { highest, high, medium };
+
 // Update rules as PyTorch states them; `first` marks the step that initializes the state.
 struct SgdStep {
   double learningRate, momentum, dampening, weightDecay;

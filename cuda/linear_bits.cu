@@ -323,8 +323,9 @@ size_t packedBitsBytes(int64_t rows, int64_t columns, int32_t, int32_t bits, int
   return static_cast<size_t>(rows * rowBytesOf(columns, bits));
 }
 
+// Sums are float32 at every precision.
 Status linearBits(Queue* queue, const View* src, const View* weight, const View* scale, const View* shift, const View* bias,
-                  const View* out, int32_t bits, int64_t groupSize) {
+                  const View* out, int32_t bits, int64_t groupSize, int32_t) {
   Issue issue(queue);
   if (elementCount(*out) == 0) return issue.finish();
   const Layer layer = layerOf(*src, *weight, *scale, shift, bias, *out, bits, groupSize);

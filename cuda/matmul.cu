@@ -150,7 +150,8 @@ Status linear(Queue* queue, const View* src, const View* weight, const View* bia
   return issue.finish();
 }
 
-Status linearWeightOnly(Queue* queue, const View* src, const View* weight, const View* scale, const View* bias, const View* out) {
+// Sums are float32 at every precision.
+Status linearWeightOnly(Queue* queue, const View* src, const View* weight, const View* scale, const View* bias, const View* out, int32_t) {
   Issue issue(queue);
   const View a = batched(*src), target = batched(*out);
   const int64_t m = a.shape[1], n = target.shape[2], k = a.shape[2];

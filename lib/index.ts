@@ -19,6 +19,7 @@ export {
 } from './tensor/device';
 export { type DType, dtypes, type TypedArray } from './tensor/dtype';
 export { type ErrorCode, QuantoError } from './tensor/error';
+export { getFloat32MatmulPrecision, type MatmulPrecision, setFloat32MatmulPrecision } from './tensor/matmul-precision';
 export { keep, tidy } from './tensor/scope';
 export { type NestedArray, Parameter, Tensor } from './tensor/tensor';
 export {

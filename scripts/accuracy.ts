@@ -14,6 +14,7 @@ import {
   quantize,
   type QuantizeOptions,
   rand,
+  setFloat32MatmulPrecision,
   smooth,
   type Tensor,
   tidy,
@@ -75,6 +76,9 @@ async function stories(): Promise<void> {
   const all = chunks();
   const results: [string, string][] = [];
   for (const [name, options] of storyRows) results.push([name, await storyResult(await loadStories(), options, all)]);
+  setFloat32MatmulPrecision('high');
+  results.push(['qint8, matmul precision high', await storyResult(await loadStories(), { weights: 'qint8' }, all)]);
+  setFloat32MatmulPrecision('highest');
   print('stories260K', 'perplexity', results);
 }
 

@@ -10,6 +10,7 @@ import {
   noGrad,
   optim,
   quantize,
+  setFloat32MatmulPrecision,
   type Tensor,
   tensor,
   tidy,
@@ -24,8 +25,9 @@ import { onDevice, preparePeak } from './device-workload';
 import { prepareOp } from './op-workload';
 import { type Prepared, serve } from './serve';
 
-/** Floats of a dtype, or quantized. */
-export type Precision = 'float32' | 'float16' | 'bfloat16' | 'W8' | 'W8A8' | 'W8A8 dynamic' | 'W4' | 'W4A8 dynamic' | 'W2' | 'Wf8';
+/** Floats of a dtype, or quantized; `high` is that of `setFloat32MatmulPrecision`. */
+export type Precision =
+  'float32' | 'float16' | 'bfloat16' | 'W8' | 'W8 high' | 'W8A8' | 'W8A8 dynamic' | 'W4' | 'W4A8 dynamic' | 'W2' | 'Wf8';
 
 type Float = nn.Module<[Tensor]>;
 
@@ -41,6 +43,7 @@ async function inPrecision(model: Float, precision: Precision, x: Tensor): Promi
   if (isFloat(precision)) return model.to(precision).eval();
   const options = {
     W8: { weights: 'qint8' },
+    'W8 high': { weights: 'qint8' },
     W8A8: { weights: 'qint8', activations: 'qint8', integerConvs: true },
     'W8A8 dynamic': { weights: 'qint8', activations: 'qint8', activationScale: 'dynamic' },
     W4: { weights: 'qint4', groupSize: 32 },
@@ -48,6 +51,7 @@ async function inPrecision(model: Float, precision: Precision, x: Tensor): Promi
     W2: { weights: 'qint2', groupSize: 32 },
     Wf8: { weights: 'qfloat8' },
   } as const;
+  setFloat32MatmulPrecision(precision === 'W8 high' ? 'high' : 'highest');
   const quantized = quantize(model, options[precision]).eval();
   if (precision === 'W8A8') {
     await calibration(async () => {

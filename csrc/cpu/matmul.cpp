@@ -151,10 +151,11 @@ Status linear(Queue*, const View* src, const View* weight, const View* bias, con
   return gemmFloat(out->shape[0], out->shape[1], src->shape[1], left, right, floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
 }
 
-Status linearWeightOnly(Queue*, const View* src, const View* weight, const View* scale, const View* bias, const View* out) {
+Status linearWeightOnly(Queue*, const View* src, const View* weight, const View* scale, const View* bias, const View* out,
+                        int32_t precision) {
   const Matrix left{src->data, dtypeOf(*src), src->strides[0], src->strides[1]};
   return gemmWeightOnly(out->shape[0], out->shape[1], src->shape[1], left, weightOf(*weight), scalesOf(*scale),
-                        floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
+                        floatOutput(*out, bias, 0, out->strides[0], out->strides[1]), static_cast<Precision>(precision));
 }
 
 Status linearInt8(Queue*, const View* src, const View* srcScale, const View* weight, const View* scale, const View* bias,
@@ -176,12 +177,12 @@ Status unpackWeight(Queue*, const View* src, const View* out) {
 }
 
 Status linearBits(Queue*, const View* src, const View* weight, const View* scale, const View* shift, const View* bias, const View* out,
-                  int32_t bits, int64_t groupSize) {
+                  int32_t bits, int64_t groupSize, int32_t precision) {
   const Matrix left{src->data, dtypeOf(*src), src->strides[0], src->strides[1]};
   const Scales scales{scale->data, dtypeOf(*scale), 1};
   const Scales shifts = shift ? Scales{shift->data, dtypeOf(*shift), 1} : Scales{nullptr, DType::float32, 0};
   return gemmBits(out->shape[0], out->shape[1], src->shape[1], left, {weight->data, dtypeOf(*weight), bits, groupSize}, scales, shifts,
-                  floatOutput(*out, bias, 0, out->strides[0], out->strides[1]));
+                  floatOutput(*out, bias, 0, out->strides[0], out->strides[1]), static_cast<Precision>(precision));
 }
 
 Status linearBitsInt8(Queue*, const View* src, const View* srcScale, const View* weight, const View* scale, const View* shift,

@@ -138,14 +138,26 @@ Tensor linear(const Tensor& src, const Tensor& weight, const std::optional<Tenso
   return shape.dst;
 }
 
-Tensor linearWeightOnly(const Tensor& src, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias) {
+namespace {
+
+int32_t requirePrecision(const char* op, int64_t precision) {
+  if (precision < 0 || precision > static_cast<int64_t>(Precision::medium))
+    fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected a precision from 0 to ", static_cast<int64_t>(Precision::medium), " but got ",
+         precision);
+  return static_cast<int32_t>(precision);
+}
+
+}  // namespace
+
+Tensor linearWeightOnly(const Tensor& src, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias,
+                        int64_t precision) {
   requireReal("linearWeightOnly", "input", src);
   requireDType("linearWeightOnly", "weight", weight, DType::int8);
   requireReal("linearWeightOnly", "scale", scale);
   const LinearShape shape = linearShape("linearWeightOnly", src, weight, bias, src.dtype());
   launch<&Backend::linearWeightOnly>("linearWeightOnly", linearCost(shape, weight.bytes()), in(shape.src), in(packedOrContiguous(weight)),
                                      in(flatScale("linearWeightOnly", scale, shape.n)), in(optionalOperand(bias, src.dtype())),
-                                     out(reshape(shape.dst, {shape.m, shape.n})));
+                                     out(reshape(shape.dst, {shape.m, shape.n})), requirePrecision("linearWeightOnly", precision));
   return shape.dst;
 }
 
@@ -235,7 +247,7 @@ Shape bitsFileShape(const Shape& shape, int64_t bits, int64_t groupSize) {
 }  // namespace
 
 Tensor linearBits(const Tensor& src, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& shift,
-                  const std::optional<Tensor>& bias, int64_t bits, int64_t groupSize) {
+                  const std::optional<Tensor>& bias, int64_t bits, int64_t groupSize, int64_t precision) {
   requireReal("linearBits", "input", src);
   requirePackedBits("linearBits", weight, bits, groupSize);
   const LinearShape shape = linearShape("linearBits", src, weight, bias, src.dtype());
@@ -243,7 +255,8 @@ Tensor linearBits(const Tensor& src, const Tensor& weight, const Tensor& scale, 
   const Tensor shifts = shift ? groupScales("linearBits", *shift, shape.n, groups) : Tensor();
   launch<&Backend::linearBits>("linearBits", linearCost(shape, weight.storage()->bytes()), in(shape.src), in(weight),
                                in(groupScales("linearBits", scale, shape.n, groups)), in(shifts), in(optionalOperand(bias, src.dtype())),
-                               out(reshape(shape.dst, {shape.m, shape.n})), static_cast<int32_t>(bits), groupSize);
+                               out(reshape(shape.dst, {shape.m, shape.n})), static_cast<int32_t>(bits), groupSize,
+                               requirePrecision("linearBits", precision));
   return shape.dst;
 }
 

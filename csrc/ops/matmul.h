@@ -12,8 +12,9 @@ Tensor intMatmul(const Tensor& a, const Tensor& b);
 Tensor intMatmulScaled(const Tensor& a, const Tensor& b, const Tensor& scale, DType dtype);
 // src [..., K] x weight [N, K]^T + bias [N]
 Tensor linear(const Tensor& src, const Tensor& weight, const std::optional<Tensor>& bias);
-// The same with an int8 weight (strided or packed) and its scale ([], [1] or [N, 1]): float src ...
-Tensor linearWeightOnly(const Tensor& src, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias);
+// The same with an int8 weight (strided or packed) and its scale ([], [1] or [N, 1]): float src, taken as exactly as `precision`
+// (Precision) asks for ...
+Tensor linearWeightOnly(const Tensor& src, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias, int64_t precision);
 // ... or integers on both sides: int8 src with its own scale ([] or one for each row of src), or real src, which is quantized with one
 // scale of its dtype, or with a scale for each row (max / 127) where none is given. `activation` is Activation. The result has the dtype of
 // the weight's scale, or is int8 codes where outScale, one number of that dtype, is given. The bits are those of the separate ops.
@@ -25,7 +26,7 @@ Tensor unpackWeight(const Tensor& src);
 // Float src x a weight of 2 or 4 bits or float8 that packWeightBits packed, in groups of groupSize values along K. Scale and shift, a real
 // one or none, have one number for each group in the order [N, K / groupSize], or the scale one for all.
 Tensor linearBits(const Tensor& src, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& shift,
-                  const std::optional<Tensor>& bias, int64_t bits, int64_t groupSize);
+                  const std::optional<Tensor>& bias, int64_t bits, int64_t groupSize, int64_t precision);
 // int8 src with its own scale, or real src, which is quantized, as linearInt8 has it, x a weight of 2 or 4 bits.
 Tensor linearBitsInt8(const Tensor& src, const std::optional<Tensor>& srcScale, const Tensor& weight, const Tensor& scale,
                       const Tensor& shift, const std::optional<Tensor>& bias, int64_t bits, int64_t groupSize);

@@ -167,7 +167,13 @@ export interface Native {
   readonly intMatmul: (a: NativeTensor, b: NativeTensor) => NativeTensor;
   readonly intMatmulScaled: (a: NativeTensor, b: NativeTensor, scale: NativeTensor, dtype: DTypeCode) => NativeTensor;
   readonly linear: (src: NativeTensor, weight: NativeTensor, bias: NativeTensor | null) => NativeTensor;
-  readonly linearWeightOnly: (src: NativeTensor, weight: NativeTensor, scale: NativeTensor, bias: NativeTensor | null) => NativeTensor;
+  readonly linearWeightOnly: (
+    src: NativeTensor,
+    weight: NativeTensor,
+    scale: NativeTensor,
+    bias: NativeTensor | null,
+    precision: number,
+  ) => NativeTensor;
   readonly linearInt8: (
     src: NativeTensor,
     srcScale: NativeTensor | null,
@@ -187,6 +193,7 @@ export interface Native {
     bias: NativeTensor | null,
     bits: number,
     groupSize: number,
+    precision: number,
   ) => NativeTensor;
   readonly linearBitsInt8: (
     src: NativeTensor,

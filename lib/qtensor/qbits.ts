@@ -1,6 +1,7 @@
 import { native, type NativeTensor } from '../native';
 import * as raw from '../ops/raw';
 import { isReal } from '../tensor/dtype';
+import { matmulPrecisionNumber } from '../tensor/matmul-precision';
 import { Tensor } from '../tensor/tensor';
 
 import { group, type GroupAxis, groupedShape, ungroup } from './grouping';
@@ -66,8 +67,8 @@ export class QBitsTensor extends QTensor {
 
   override product(src: Tensor, bias: Tensor | undefined): Tensor | null {
     return this.withPacked((codes, shift) => {
-      const { bits } = this.qtype;
-      return native.linearBits(src.native, codes, this.scale.native, shift, bias?.native ?? null, bits, this.gemmGroupSize);
+      const [{ bits }, groupSize, summand] = [this.qtype, this.gemmGroupSize, bias?.native ?? null];
+      return native.linearBits(src.native, codes, this.scale.native, shift, summand, bits, groupSize, matmulPrecisionNumber());
     });
   }
 

@@ -4,6 +4,7 @@ import { type Device, deviceCode } from '../tensor/device';
 import { type DType, isDType, isReal, type TypedArray } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
 import { apply, type Op } from '../tensor/op';
+import { matmulPrecisionNumber } from '../tensor/matmul-precision';
 import { keep } from '../tensor/scope';
 import { Tensor, type TensorRole } from '../tensor/tensor';
 
@@ -258,13 +259,15 @@ export class QBytesTensor extends QTensor {
     // Float sums depend on the order of the codes, so row-major ones are packed here: freezing a layer changes no bit of its output.
     using codes = this.gemmCodes();
     if (!codes) return null;
-    const biasHandle = bias?.native ?? null;
+    const [biasHandle, precision] = [bias?.native ?? null, matmulPrecisionNumber()];
     if (!this.qtype.isFloatingPoint) {
-      return Tensor.fromNative(native.linearWeightOnly(src.native, codes.native, this.scale.native, biasHandle));
+      return Tensor.fromNative(native.linearWeightOnly(src.native, codes.native, this.scale.native, biasHandle, precision));
     }
     if (!codes.isPacked) return null;
     const { bits } = this.qtype;
-    return Tensor.fromNative(native.linearBits(src.native, codes.native, this.scale.native, null, biasHandle, bits, codes.shape[1]));
+    return Tensor.fromNative(
+      native.linearBits(src.native, codes.native, this.scale.native, null, biasHandle, bits, codes.shape[1], precision),
+    );
   }
 
   override integerProduct(input: IntegerInput, bias: Tensor | undefined): Tensor | null {

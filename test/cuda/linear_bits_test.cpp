@@ -145,7 +145,7 @@ void testProduct(const Format& format, const Shape& shape, int64_t columnStride)
   const View shiftView = matrix(shift.data(), DType::float32, n, weight.groups, weight.groups);
   const View biasView = vectorOf(biases.data(), n), target = matrix(out.data(), DType::float32, m, n, n);
   CHECK(backend().linearBits(queue, &src, &packedView, &scaleView, weight.shifted() ? &shiftView : nullptr, &biasView, &target, format.bits,
-                             groupSize) == Status::ok,
+                             groupSize, 0) == Status::ok,
         "linearBits");
   const auto got = out.read<float>();
   Worst worst;

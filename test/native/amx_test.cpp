@@ -112,8 +112,9 @@ void layerCase(int64_t m, int64_t n, int64_t k) {
   CHECK(out == expected, "amx layer m=%ld n=%ld k=%ld differs from the reference", long(m), long(n), long(k));
 }
 
-// Real rows by digits: within the bound of a float32 sum (Higham, Accuracy and Stability of Numerical Algorithms, 3.1).
-void digitsCase(int64_t m, int64_t n, int64_t k) {
+// Real rows by digits: within the bound of a float32 sum (Higham, Accuracy and Stability of Numerical Algorithms, 3.1), and of what
+// `precision` may move values below 1.
+void digitsCase(int64_t m, int64_t n, int64_t k, Precision precision) {
   std::vector<float> a(m * k + 1), out(m * n + 1, 7.0f), bias(n);
   for (auto& value : a) value = random_.symmetric();
   for (auto& value : bias) value = random_.symmetric();
@@ -122,25 +123,45 @@ void digitsCase(int64_t m, int64_t n, int64_t k) {
   for (auto& code : weight) code = random_.code();
   bool finite = false;
   CHECK(gemmByDigits(m, n, k, {a.data(), DType::float32, k, 1}, {weight.data(), k, 1, false}, {&scale, DType::float32, 0},
-                     {out.data(), DType::float32, n, 1, bias.data(), DType::float32, 1}, kEmulated, &finite) == Status::ok,
+                     {out.data(), DType::float32, n, 1, bias.data(), DType::float32, 1}, precision, kEmulated, &finite) == Status::ok,
         "gemmByDigits failed");
   CHECK(finite && out[m * n] == 7, "gemmByDigits m=%ld n=%ld k=%ld wrote past its output", long(m), long(n), long(k));
   for (int64_t i = 0; i < m * n; ++i) {
-    double sum = bias[i % n], magnitudes = std::fabs(sum);
+    double sum = bias[i % n], magnitudes = std::fabs(sum), moved = 0;
     for (int64_t l = 0; l < k; ++l) {
       const double product = double{scale} * a[i / n * k + l] * weight[i % n * k + l];
-      sum += product, magnitudes += std::fabs(product);
+      sum += product, magnitudes += std::fabs(product), moved += scale * std::fabs(weight[i % n * k + l]);
     }
-    const double allowed = static_cast<double>(k + 5) * 0x1p-24 * magnitudes;
+    const double rounding = precision == Precision::highest ? 0x1p-30 : 0x1p-14;
+    const double allowed = static_cast<double>(k + 5) * 0x1p-24 * magnitudes + rounding * moved;
     if (!CHECK(std::fabs(out[i] - sum) <= allowed, "digits m=%ld n=%ld k=%ld: %.9g expected %.9g", long(m), long(n), long(k), out[i], sum))
       return;
   }
   if (m * k == 0) return;
   a[m * k - 1] = INFINITY;
   CHECK(gemmByDigits(m, n, k, {a.data(), DType::float32, k, 1}, {weight.data(), k, 1, false}, {&scale, DType::float32, 0},
-                     {out.data(), DType::float32, n, 1, nullptr, DType::float32, 0}, kEmulated, &finite) == Status::ok &&
+                     {out.data(), DType::float32, n, 1, nullptr, DType::float32, 0}, precision, kEmulated, &finite) == Status::ok &&
             !finite,
         "an infinity has no digits");
+}
+
+// Three terms are the value, one is the nearest bfloat16, and two are between.
+void termsCase() {
+  std::vector<float> values = {0, -0.0f, 1, 0x1.01p0f, 0x1.03p0f, 0x1.00ffp0f, 0x1.fffffep127f, -0x1p-126f, INFINITY, -INFINITY, NAN};
+  for (int i = 0; i < 1000; ++i) values.push_back(std::ldexp(random_.symmetric(), static_cast<int>(random_.bits() % 80) - 40));
+  const auto count = static_cast<int64_t>(values.size());
+  for (int terms = 1; terms <= 3; ++terms) {
+    std::vector<uint16_t> split(terms * count);
+    splitTerms(terms, count, values.data(), split.data(), count);
+    for (int64_t i = 0; i < count; ++i) {
+      double sum = 0;
+      for (int term = terms - 1; term >= 0; --term) sum += toFloat<DType::bfloat16>(split[term * count + i]);
+      const float expected = terms == 1 ? toFloat<DType::bfloat16>(fromFloat<DType::bfloat16>(values[i])) : values[i];
+      const double allowed = terms == 2 && std::isfinite(expected) ? std::fabs(expected) * 0x1p-16 : 0;
+      CHECK(sum == expected || std::fabs(sum - expected) <= allowed || (std::isnan(sum) && std::isnan(expected)),
+            "%.9g in %d terms is %.9g", values[i], terms, sum);
+    }
+  }
 }
 
 // Weights of few bits: int8 rows give what the machine's own kernel gives, real ones float32 sums of dequantized weights.
@@ -160,16 +181,23 @@ void bitsCase(int64_t m, int64_t n, int64_t groups, int64_t size, DType dtype, i
   const Scales scales{scale.data(), DType::float32, 1}, shifts{real8 ? nullptr : shift.data(), DType::float32, 1};
   const auto target = [&](std::vector<float>& to) { return FloatOutput{to.data(), DType::float32, n, 1, bias.data(), DType::float32, 1}; };
   const FloatOutput first = target(out), second = target(expected);
-  CHECK(gemmBitsByTerms(m, n, k, {a.data(), DType::float32, k, 1}, weight, scales, shifts, first, kEmulatedBits) == Status::ok &&
-            gemmBits(m, n, k, {a.data(), DType::float32, k, 1}, weight, scales, shifts, second) == Status::ok && out[m * n] == 7,
-        "gemmBitsByTerms failed");
-  for (int64_t i = 0; i < m * n; ++i) {
-    // Twice the bound of a float32 sum: both have it. Codes and their centre are at most 16, or 240 of float8 here.
-    const double magnitude = static_cast<double>(k) * (real8 ? 1.5 * 240 : 1.5 * 16 + 4) + 1;
-    const double allowed = 2 * static_cast<double>(k + 6) * 0x1p-24 * magnitude;
-    if (!CHECK(std::fabs(out[i] - expected[i]) <= allowed, "bits %d m=%ld n=%ld k=%ld group %ld: %.9g expected %.9g", bits, long(m),
-               long(n), long(k), long(size), out[i], expected[i]))
-      return;
+  const Matrix left{a.data(), DType::float32, k, 1};
+  CHECK(gemmBits(m, n, k, left, weight, scales, shifts, second) == Status::ok, "gemmBits failed");
+  const struct {
+    Precision precision;
+    double rounding;
+  } precisions[] = {{Precision::highest, 0}, {Precision::high, 0x1p-17}, {Precision::medium, 0x1p-9}};
+  for (const auto& [precision, rounding] : precisions) {
+    CHECK(gemmBitsByTerms(m, n, k, left, weight, scales, shifts, first, precision, kEmulatedBits) == Status::ok && out[m * n] == 7,
+          "gemmBitsByTerms failed");
+    for (int64_t i = 0; i < m * n; ++i) {
+      // Twice the bound of a float32 sum: both have it. Codes and their centre are at most 16, or 240 of float8 here.
+      const double magnitude = static_cast<double>(k) * (real8 ? 1.5 * 240 : 1.5 * 16 + 4) + 1;
+      const double allowed = (2 * static_cast<double>(k + 6) * 0x1p-24 + rounding) * magnitude;
+      if (!CHECK(std::fabs(out[i] - expected[i]) <= allowed, "bits %d m=%ld n=%ld k=%ld group %ld: %.9g expected %.9g", bits, long(m),
+                 long(n), long(k), long(size), out[i], expected[i]))
+        return;
+    }
   }
   if (real8) return;
   std::vector<int8_t> codes(m * k + 1);
@@ -232,7 +260,7 @@ int main() {
         ++index;
         productCase(m, n, k, index % 2, index % 7 == 0);
         if (index % 5 == 0) layerCase(m, n, k);
-        if (index % 3 == 0) digitsCase(m, n, k);
+        if (index % 3 == 0) digitsCase(m, n, k, index % 2 ? Precision::high : Precision::highest);
       }
     }
   }
@@ -252,7 +280,12 @@ int main() {
       for (const int64_t width : {1, 33, 64, 600}) attentionCase(length, keys, width, 127 - width % 127);
     }
   }
-  for (const int64_t k : {0, 3, 1030}) productCase(70, 70, k, true, false), digitsCase(9, 70, k);
+  termsCase();
+  for (const int64_t k : {0, 3, 1030}) {
+    productCase(70, 70, k, true, false);
+    digitsCase(9, 70, k, Precision::highest);
+    digitsCase(9, 70, k, Precision::high);
+  }
   productCase(3, 20, 131071, true, true);
   productCase(0, 5, 3, true, false);
   return check::report("amx_test");

@@ -98,7 +98,7 @@ void linearCase(DType dtype, int64_t m, int64_t n, int64_t k, Order order, bool 
   const std::vector<double> weightOnly = product(src, codes);
   const auto weightScale = [&](int64_t i) { return scale[perRow ? i % n : 0]; };
   for (const View* form : {static_cast<const View*>(codes), static_cast<const View*>(&opaque)}) {
-    onThreads("linearWeightOnly", out, [&](Tensor& target) { return cpu::linearWeightOnly(nullptr, src, form, scale, b, target); });
+    onThreads("linearWeightOnly", out, [&](Tensor& target) { return cpu::linearWeightOnly(nullptr, src, form, scale, b, target, 0); });
     checkEach(
         "linearWeightOnly", out, ulps, [&](int64_t i) { return weightOnly[i] * weightScale(i) + summand(i); }, 4);
     Tensor input(DType::int8, {m, k}, order), inputScale(dtype, {perRow ? m : 1});

@@ -143,7 +143,7 @@ void matmul(Draw& draw) {
           [&](const Tensors& t) { return Tensors{ops::linear(t[0], t[1], t[2])}; });
   const Tensor scale = draw.positive({n, 1});
   layouts("linearWeightOnly", draw, {draw.values({batch, m, k}, dtype), weight, scale},
-          [&](const Tensors& t) { return Tensors{ops::linearWeightOnly(t[0], t[1], t[2], std::nullopt)}; });
+          [&](const Tensors& t) { return Tensors{ops::linearWeightOnly(t[0], t[1], t[2], std::nullopt, 0)}; });
   layouts("linearInt8", draw, {codes, draw.positive({batch, m}), weight, scale, draw.values({n}, DType::float32)},
           [&](const Tensors& t) { return Tensors{ops::linearInt8(t[0], t[1], t[2], t[3], t[4], std::nullopt, 0)}; });
   layouts("packWeight", draw, {weight}, [&](const Tensors& t) { return Tensors{ops::unpackWeight(ops::packWeight(t[0]))}; });

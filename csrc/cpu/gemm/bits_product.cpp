@@ -27,14 +27,14 @@ constexpr int64_t kPanels = 2, kWidth = kPanels * kBitsColumns;
 struct Int8Codes {
   using Element = int8_t;
   using Sum = int32_t;
-  static constexpr int64_t kTerms = 1, kStep = 64;  // values of a tile's row
+  static constexpr int64_t kStep = 64;  // values of a tile's row
   static constexpr int64_t kHeader = kPanelHeaderBytes;
 
   static void widen(const BitsTiles& tiles, BitsCode code, int64_t vectors, const uint8_t* codes, int8_t* out) {
     tiles.widen(code, vectors, codes, out);
   }
   static void accumulate(const BitsTiles& tiles, const BitsSums<int32_t>& sums) { tiles.accumulate(sums); }
-  static void multiply(const BitsTiles& tiles, int rows, int panels, int64_t steps, const int8_t* a, int64_t aStride, int64_t,
+  static void multiply(const BitsTiles& tiles, int, int rows, int panels, int64_t steps, const int8_t* a, int64_t aStride, int64_t,
                        const int8_t* weight, int64_t panelStride, int32_t* sums) {
     // Its blocks, each a row of tiles times a block of K, keep to what the kernel bears.
     const Int8Kernel& kernel = *tiles.kernel;
@@ -51,18 +51,18 @@ struct Int8Codes {
 struct RealTerms {
   using Element = uint16_t;
   using Sum = float;
-  static constexpr int64_t kTerms = cpu::kTerms, kStep = 32;
+  static constexpr int64_t kStep = 32;
   static constexpr int64_t kHeader = 0;
 
   static void widen(const BitsTiles& tiles, BitsCode code, int64_t vectors, const uint8_t* codes, uint16_t* out) {
     tiles.widenReal(code, vectors, codes, out);
   }
   static void accumulate(const BitsTiles& tiles, const BitsSums<float>& sums) { tiles.accumulateReal(sums); }
-  static void multiply(const BitsTiles& tiles, int rows, int panels, int64_t steps, const uint16_t* a, int64_t aStride, int64_t termStride,
-                       const uint16_t* weight, int64_t panelStride, float* sums) {
-    tiles.tile(
-        rows, panels,
-        {steps, reinterpret_cast<const char*>(a), aStride, termStride, reinterpret_cast<const char*>(weight), panelStride, sums, kWidth});
+  static void multiply(const BitsTiles& tiles, int terms, int rows, int panels, int64_t steps, const uint16_t* a, int64_t aStride,
+                       int64_t termStride, const uint16_t* weight, int64_t panelStride, float* sums) {
+    tiles.tile(rows, panels,
+               {terms, steps, reinterpret_cast<const char*>(a), aStride, termStride, reinterpret_cast<const char*>(weight), panelStride,
+                sums, kWidth});
   }
 };
 
@@ -75,11 +75,12 @@ struct BitsProduct {
   const Scales &scale, &shift;  // shift.data may be null
   FloatProduct product;         // what finishes rows
   const float* rowScales;       // null, or what each row's sums are multiplied by
+  int terms;                    // of real rows; else 1
 
   // A group is padded to whole rows of tiles, in rows of a as in widened codes.
   int64_t groupValues() const { return roundUp(at.groupSize, Rows::kStep); }
   int64_t termBytes() const { return at.groups() * groupValues() * static_cast<int64_t>(sizeof(Element)); }
-  int64_t rowBytes() const { return oddLines(Rows::kTerms * termBytes()); }
+  int64_t rowBytes() const { return oddLines(terms * termBytes()); }
   int64_t panelBytes() const { return Rows::kHeader + termBytes() * kBitsColumns; }
 };
 
@@ -115,8 +116,8 @@ void multiplyTile(const BitsProduct<Rows>& bits, const BitsRowBlock& block, int6
   const auto* right = reinterpret_cast<const Element*>(widened + Rows::kHeader);
   const int64_t values = bits.groupValues();
   for (int64_t group = 0; group < at.groups(); ++group, left += values, right += values * kBitsColumns) {
-    Rows::multiply(bits.tiles, static_cast<int>(rows), panels, values / Rows::kStep, left, bits.rowBytes(), bits.termBytes(), right,
-                   bits.panelBytes(), sums);
+    Rows::multiply(bits.tiles, bits.terms, static_cast<int>(rows), panels, values / Rows::kStep, left, bits.rowBytes(), bits.termBytes(),
+                   right, bits.panelBytes(), sums);
     const int64_t first = group * kBitsColumns;
     Rows::accumulate(bits.tiles, {rows, panels, sums, scale + first, bits.shift.data ? offset + first : nullptr, at.groups() * kBitsColumns,
                                   block.sums + row * at.groups() + group, at.groups(), c});
@@ -142,7 +143,7 @@ Status multiplyBlock(const BitsProduct<Rows>& bits, const BitsRowBlock& block) {
   // Rows are split only where there are too few panels for all threads.
   const int64_t wanted = std::min(halves, (kUnitsPerThread * threadCount() + pairs.pieces - 1) / pairs.pieces);
   const Pieces down(halves, halves / wanted);
-  const int64_t work = (block.count * Rows::kTerms / down.pieces + 1) * kWidth * (at.k + 1);
+  const int64_t work = (block.count * bits.terms / down.pieces + 1) * kWidth * (at.k + 1);
   std::atomic<Status> status{Status::ok};
   parallelFor(down.pieces * pairs.pieces, std::max<int64_t>(1, kGrain / work), [&](int64_t begin, int64_t end) {
     BufferPlan plan;
@@ -183,7 +184,7 @@ Status multiplyBlock(const BitsProduct<Rows>& bits, const BitsRowBlock& block) {
   return status;
 }
 
-// pack(row, out, sums) makes the elements of a row, groups a whole number of tiles apart, Rows::kTerms times, and each group's sum.
+// pack(row, out, sums) makes the elements of a row, groups a whole number of tiles apart, for each term, and each group's sum.
 template <class Rows, class Pack>
 Status multiplyAll(const BitsProduct<Rows>& bits, const Pack& pack) {
   using Element = typename Rows::Element;
@@ -204,7 +205,7 @@ Status multiplyAll(const BitsProduct<Rows>& bits, const Pack& pack) {
         auto* out = reinterpret_cast<Element*>(base + atRows + i * bytes);
         const Status packed = pack(first + i, out, sums + i * at.groups());
         if (packed != Status::ok) packing = packed;
-        for (int64_t group = 0; group < Rows::kTerms * at.groups(); ++group, out += values) std::fill(out + at.groupSize, out + values, 0);
+        for (int64_t group = 0; group < bits.terms * at.groups(); ++group, out += values) std::fill(out + at.groupSize, out + values, 0);
       }
     });
     if (packing != Status::ok) return packing;
@@ -214,10 +215,12 @@ Status multiplyAll(const BitsProduct<Rows>& bits, const Pack& pack) {
   return Status::ok;
 }
 
+int termsOf(Precision precision) { return precision == Precision::highest ? 3 : precision == Precision::high ? 2 : 1; }
+
 }  // namespace
 
 Status gemmBitsByTerms(int64_t m, int64_t n, int64_t k, const Matrix& a, const BitsWeight& weight, const Scales& scale, const Scales& shift,
-                       const FloatOutput& out, const BitsTiles& tiles) {
+                       const FloatOutput& out, Precision precision, const BitsTiles& tiles) {
   if (m == 0 || n == 0) return Status::ok;
   const FloatKernel& kernel = floatKernel();
   thread_local ThreadBuffer memory;
@@ -225,8 +228,8 @@ Status gemmBitsByTerms(int64_t m, int64_t n, int64_t k, const Matrix& a, const B
   if (out.bias && !bias) return Status::outOfMemory;
   if (bias) widen(kernel, out.bias, out.biasDtype, 0, out.biasStride, n, bias);
   const FloatProduct product{kernel, m, n, k, {}, {}, nullptr, nullptr, bias, out, nullptr};
-  const BitsProduct<RealTerms> bits{tiles,  WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift, product,
-                                    nullptr};
+  const BitsProduct<RealTerms> bits{tiles,   WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift, product,
+                                    nullptr, termsOf(precision)};
   const int64_t size = weight.groupSize, groups = bits.at.groups(), termStride = groups * bits.groupValues();
   return multiplyAll(bits, [&](int64_t row, uint16_t* terms, float* sums) {
     constexpr int64_t kStrip = 512;
@@ -236,7 +239,7 @@ Status gemmBitsByTerms(int64_t m, int64_t n, int64_t k, const Matrix& a, const B
         float buffer[kStrip], part;
         const int64_t count = std::min(kStrip, size - begin);
         const float* values = widenedRow(kernel, a, row, group * size + begin, count, buffer);
-        tiles.split(count, values, terms + begin, termStride);
+        tiles.split(bits.terms, count, values, terms + begin, termStride);
         sumGroups(1, count, values, &part, 1);
         sums[group] += part;
       }
@@ -257,8 +260,8 @@ Status gemmBitsInt8ByTiles(int64_t m, int64_t n, int64_t k, const Int8Source& a,
   auto *rowScales = reinterpret_cast<float*>(base + atScales), *bias = reinterpret_cast<float*>(base + atBias);
   if (out.bias) widen(kernel, out.bias, out.biasDtype, 0, out.biasStride, n, bias);
   const FloatProduct product{kernel, m, n, k, {}, {}, nullptr, nullptr, out.bias ? bias : nullptr, out, nullptr};
-  const BitsProduct<Int8Codes> bits{tiles,    WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift, product,
-                                    rowScales};
+  const BitsProduct<Int8Codes> bits{
+      tiles, WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift, product, rowScales, 1};
   const int64_t size = weight.groupSize;
   const CodeRows rows(a, k);
   return multiplyAll(bits, [&](int64_t row, int8_t* codes, float* sums) {

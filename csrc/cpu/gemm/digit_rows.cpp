@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kStrip = 512, kGrain = 1 << 15;
 constexpr uint32_t kInfinityBits = 0x7f800000u;
 // Rows whose largest magnitude is below 2^-90 are treated as if it were that: their scale stays a normal float32.
-constexpr int kSmallestExponent = -90, kPoint = 29;
+constexpr int kSmallestExponent = -90;
 
 }  // namespace
 
@@ -27,8 +27,8 @@ bool DigitRows::measureRow(int64_t row) {
   }
   if (largest >= kInfinityBits) return false;
   const int exponent = std::max(static_cast<int>(largest >> 23) - 127, kSmallestExponent);
-  exponents_[row] = kPoint - exponent;
-  scales_[row] = std::ldexp(1.0f, exponent - kPoint);
+  exponents_[row] = form_.numberBits() - 1 - exponent;
+  scales_[row] = std::ldexp(1.0f, -exponents_[row]);
   return true;
 }
 
@@ -46,7 +46,7 @@ void DigitRows::split(int64_t row, int64_t begin, int64_t count, int8_t* out, in
   float buffer[kStrip];
   for (int64_t done = 0; done < count; done += kStrip) {
     const int64_t taken = std::min(kStrip, count - done);
-    loops_.split(taken, widenedRow(floatKernel(), a_, row, begin + done, taken, buffer), exponents_[row], out + done, outStride);
+    form_.split(taken, widenedRow(floatKernel(), a_, row, begin + done, taken, buffer), exponents_[row], out + done, outStride);
   }
 }
 

@@ -9,8 +9,8 @@ namespace quanto::cpu {
 class DigitRows {
  public:
   // `exponents` and `scales` have a place for each row.
-  DigitRows(const DigitLoops& loops, const Matrix& a, int64_t k, int32_t* exponents, float* scales)
-      : loops_(loops), a_(a), k_(k), exponents_(exponents), scales_(scales) {}
+  DigitRows(const DigitLoops& loops, const DigitForm& form, const Matrix& a, int64_t k, int32_t* exponents, float* scales)
+      : loops_(loops), form_(form), a_(a), k_(k), exponents_(exponents), scales_(scales) {}
 
   // Finds the exponents and scales of rows [0, count): a value is 2^-exponent times its digits' number. False where one is not finite.
   bool measure(int64_t count);
@@ -22,6 +22,7 @@ class DigitRows {
   bool measureRow(int64_t row);
 
   const DigitLoops& loops_;
+  const DigitForm& form_;
   const Matrix& a_;
   int64_t k_;
   int32_t* exponents_;

@@ -83,7 +83,7 @@ Status gemmInt8Scaled(int64_t m, int64_t n, int64_t k, const Int8Source& a, cons
 
 // float a [M, K], int8 weight [N, K]: out = (a . weight^T) * weightScale[n] + bias[n]. The float weight is never written to memory.
 Status gemmWeightOnly(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
-                      const FloatOutput& out, const Int8Kernel& kernel = int8Kernel());
+                      const FloatOutput& out, Precision precision = Precision::highest, const Int8Kernel& kernel = int8Kernel());
 
 // A weight [N, K] of 2 or 4 bits (dtype uint8) or of float8, in groups along K; packed as weight_bits.h describes.
 struct BitsWeight {
@@ -96,7 +96,7 @@ struct BitsWeight {
 // out = a . w^T + bias with w = scale * code - shift; scale and shift are dense [N, K / groupSize], shift.data null for none. No float
 // weight is written to memory but for blocks that stay in the cache.
 Status gemmBits(int64_t m, int64_t n, int64_t k, const Matrix& a, const BitsWeight& weight, const Scales& scale, const Scales& shift,
-                const FloatOutput& out);
+                const FloatOutput& out, Precision precision = Precision::highest);
 
 // The same for codes of a [M, K], and 2 or 4 bits: integer sums of each group. out = a.scale[m] * sum + bias.
 Status gemmBitsInt8(int64_t m, int64_t n, int64_t k, const Int8Source& a, const BitsWeight& weight, const Scales& scale,

@@ -29,34 +29,33 @@ static inline float powerOfTwo(int exponent) {
 }
 
 // Each digit + shift, which is 0 or 128.
-template <int shift>
+template <int digits, int shift>
 static void splitDigits(int64_t count, const float* in, int exponent, int8_t* out, int64_t outStride) {
-  // Adding half a digit at the three lower places carries into the place above; what is left there is a digit + 128, and a signed digit
-  // once it is flipped.
-  constexpr uint32_t kHalves = 0x00808080, kAdded = shift == 0 ? kHalves : 0x80808080, kFlipped = shift == 0 ? kHalves : 0;
+  // Adding half a digit at the lower places carries into the place above; what is left there is a digit + 128, and a signed digit once it
+  // is flipped.
+  constexpr uint32_t kAll = 0x80808080u >> 8 * (4 - digits), kHalves = kAll >> 8, kAdded = shift == 0 ? kHalves : kAll,
+                     kFlipped = shift == 0 ? kHalves : 0;
   const float first = powerOfTwo(exponent / 2), second = powerOfTwo(exponent - exponent / 2);
-  int8_t *out1 = out + outStride, *out2 = out1 + outStride, *out3 = out2 + outStride;
   QUANTO_VECTORIZE
   for (int64_t i = 0; i < count; ++i) {
     const auto whole = static_cast<uint32_t>(static_cast<int32_t>(__builtin_nearbyintf(in[i] * first * second)));
-    const uint32_t digits = (whole + kAdded) ^ kFlipped;
-    out[i] = static_cast<int8_t>(digits >> 24);
-    out1[i] = static_cast<int8_t>(digits >> 16);
-    out2[i] = static_cast<int8_t>(digits >> 8);
-    out3[i] = static_cast<int8_t>(digits);
+    const uint32_t number = (whole + kAdded) ^ kFlipped;
+    for (int digit = 0; digit < digits; ++digit) out[digit * outStride + i] = static_cast<int8_t>(number >> 8 * (digits - 1 - digit));
   }
 }
 
+template <int digits>
 static void scaleDigits(const ScaledTile& tile) {
   for (int64_t i = 0; i < tile.rows; ++i) {
-    const int32_t *sums0 = tile.sums + kDigits * i * tile.sumsStride, *sums1 = sums0 + tile.sumsStride, *sums2 = sums1 + tile.sumsStride,
-                  *sums3 = sums2 + tile.sumsStride;
+    const int32_t* sums = tile.sums + digits * i * tile.sumsStride;
     float* out = tile.out + i * tile.outStride;
     const float rowScale = tile.rowScale[i];
+    // The lowest digit first: less is lost to the sum.
     const auto valueAt = [&](int64_t j) __attribute__((always_inline)) {
-      const float low = static_cast<float>(sums2[j]) * 0x1p8f + static_cast<float>(sums3[j]);
-      const float lower = static_cast<float>(sums1[j]) * 0x1p16f + low;
-      return (static_cast<float>(sums0[j]) * 0x1p24f + lower) * rowScale * tile.columnScale[j];
+      float value = static_cast<float>(sums[(digits - 1) * tile.sumsStride + j]);
+      for (int digit = digits - 2; digit >= 0; --digit)
+        value = static_cast<float>(sums[digit * tile.sumsStride + j]) * static_cast<float>(1 << 8 * (digits - 1 - digit)) + value;
+      return value * rowScale * tile.columnScale[j];
     };
     if (tile.bias) {
       QUANTO_VECTORIZE
@@ -68,7 +67,10 @@ static void scaleDigits(const ScaledTile& tile) {
   }
 }
 
+template <int digits, int shift>
+static constexpr DigitForm kDigitForm = {digits, splitDigits<digits, shift>, scaleDigits<digits>};
+
 template <int shift>
-static constexpr DigitLoops kDigitLoops = {largestMagnitudeBits, splitDigits<shift>, scaleDigits};
+static constexpr DigitLoops kDigitLoops = {largestMagnitudeBits, kDigitForm<kExactDigits, shift>, kDigitForm<kRoundedDigits, shift>};
 
 }  // namespace quanto::cpu

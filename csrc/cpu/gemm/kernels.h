@@ -82,17 +82,25 @@ struct ScaledTile {
 constexpr int kMaxTileHeight = 32, kMaxUnitPanels = 8;
 constexpr int kMaxSums = kMaxTileHeight * kMaxUnitPanels * 16;
 
-// Digits of a value in fixed point (gemm_digits.h).
-constexpr int kDigits = 4;
+// Values in fixed point as so many digits to the base 256, from -128 to 127 (gemm_digits.h).
+struct DigitForm {
+  int digits;
+  // round(in * 2^exponent), less than 2^numberBits: digit i, the highest first, goes to out[i * outStride] as the kernel's packRow has
+  // codes.
+  void (*split)(int64_t count, const float* in, int exponent, int8_t* out, int64_t outStride);
+  // As Int8Kernel::scale, of rows that have the sums of their digits in as many rows each.
+  void (*scale)(const ScaledTile& tile);
+
+  // The highest digit is at most half of what one can be, so that a carry from below has room.
+  int numberBits() const { return 8 * digits - 2; }
+};
+constexpr int kExactDigits = 4, kRoundedDigits = 2;
 
 struct DigitLoops {
   // The bits of the largest magnitude, which order as magnitudes do.
   uint32_t (*largest)(int64_t count, const float* in);
-  // round(in * 2^exponent), less than 2^30, as digits to the base 256, from -128 to 127: digit i, the highest first, goes to
-  // out[i * outStride] as the kernel's packRow has codes.
-  void (*split)(int64_t count, const float* in, int exponent, int8_t* out, int64_t outStride);
-  // As Int8Kernel::scale, of rows that have the sums of their digits in kDigits rows each.
-  void (*scale)(const ScaledTile& tile);
+  // For Precision::highest, and for the others.
+  DigitForm exact, rounded;
 };
 
 struct Int8Kernel {
@@ -114,11 +122,11 @@ struct Int8Kernel {
   void (*end)();
   void (*scale)(const ScaledTile& tile);
 
-  // Null where four integer products never take less time than one of float32. Elements of such a kernel are bytes, and it has kDigits rows
-  // at least.
+  // Null where four integer products never take less time than one of float32. Elements of such a kernel are bytes, and it has kExactDigits
+  // rows at least.
   const DigitLoops* digits;
-  // They do for at most so many rows; and for any number where K N / (K + N) is at least so much: splitting takes a time of M K, scaling
-  // one of M N, and what is saved is one of M N K.
+  // Two always take less time; four do for at most so many rows, and for any number where K N / (K + N) is at least so much: splitting
+  // takes a time of M K, scaling one of M N, and what is saved is one of M N K.
   int64_t digitRows, digitSize;
 };
 

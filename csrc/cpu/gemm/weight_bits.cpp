@@ -343,11 +343,11 @@ void unpackBitsWeight(int64_t n, int64_t k, const BitsWeight& weight, const uint
 }
 
 Status gemmBits(int64_t m, int64_t n, int64_t k, const Matrix& a, const BitsWeight& weight, const Scales& scale, const Scales& shift,
-                const FloatOutput& out) {
+                const FloatOutput& out, Precision precision) {
   if (m == 0 || n == 0) return Status::ok;
   const Source source{floatKernel(), bitsKernel(), WeightForm(weight, n, k), static_cast<const uint8_t*>(weight.data), scale, shift};
   const BitsTiles* tiles = source.bits.tiles;
-  if (tiles && m > tiles->streamed) return gemmBitsByTerms(m, n, k, a, weight, scale, shift, out, *tiles);
+  if (tiles && m > tiles->streamed) return gemmBitsByTerms(m, n, k, a, weight, scale, shift, out, precision, *tiles);
   if (m <= source.bits.skinny) return streamBits(source, m, a, out);
   return gemmFloat(m, n, k, a, TileSource{&source, Source::fill}, out);
 }

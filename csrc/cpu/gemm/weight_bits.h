@@ -88,10 +88,10 @@ struct BitsSums {
   float* c;  // [rows][32]
 };
 
-// One tile of float32 sums of bfloat16 products over a group. A float32 is the exact sum of kTerms bfloat16, and codes are exact, so each
-// product is too.
-constexpr int kTerms = 3;
+// One tile of float32 sums of bfloat16 products over a group. A float32 is the exact sum of three bfloat16, and codes are exact, so each
+// product is too. Of fewer terms the last one is rounded.
 struct Bfloat16Tile {
+  int terms;
   int64_t steps;                // of 32 values along K
   const char* a;                // rows of terms, the highest first, zero up to whole steps
   int64_t aStride, termStride;  // bytes
@@ -111,8 +111,8 @@ struct BitsTiles {
 
   // The same for bfloat16: [values / 2][16 columns][2].
   void (*widenReal)(BitsCode code, int64_t vectors, const uint8_t* codes, uint16_t* out);
-  // The terms of `count` values, termStride values apart.
-  void (*split)(int64_t count, const float* in, uint16_t* out, int64_t termStride);
+  // The terms, 1 to 3, of `count` values, termStride values apart.
+  void (*split)(int terms, int64_t count, const float* in, uint16_t* out, int64_t termStride);
   void (*tile)(int rows, int panels, const Bfloat16Tile& tile);
   void (*accumulateReal)(const BitsSums<float>& sums);
 

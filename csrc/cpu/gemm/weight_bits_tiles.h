@@ -22,7 +22,7 @@ static void tileOfTerms(const Bfloat16Tile& tile) {
     QUANTO_TILE_LOAD(6, panel, kRowBytes);
     if constexpr (bothPanels) QUANTO_TILE_LOAD(7, panel + tile.panelStride, kRowBytes);
     // The smallest terms first: less is lost to the sum.
-    for (int64_t term = kTerms - 1; term >= 0; --term) {
+    for (int64_t term = tile.terms - 1; term >= 0; --term) {
       const char* rows = a + term * tile.termStride;
       QUANTO_TILE_LOAD(4, rows, tile.aStride);
       QUANTO_TILE_DOT_BFLOAT16(0, 4, 6);
@@ -48,30 +48,39 @@ static void tileTerms(int rows, int panels, const Bfloat16Tile& tile) {
   kTiles[rows > 16][panels > 1](tile);
 }
 
-// A value cut into three times 8 bits of its mantissa. An infinity is its own first term, and the others are 0; so is NaN, made quiet.
-static void splitTerms(int64_t count, const float* in, uint16_t* out, int64_t termStride) {
-  uint16_t *second = out + termStride, *third = second + termStride;
-  const auto upper = [](float value) __attribute__((always_inline)) {
-    uint32_t bits;
-    __builtin_memcpy(&bits, &value, sizeof bits);
-    return bits & 0xffff0000u;
-  };
-  const auto real = [](uint32_t bits) __attribute__((always_inline)) {
-    float value;
-    __builtin_memcpy(&value, &bits, sizeof value);
-    return value;
-  };
+static inline uint32_t bitsOfFloat(float value) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+static inline float floatOfBits(uint32_t bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// A value cut into pieces of 8 bits of its mantissa, the last of which is rounded half to even: nothing is left to round after three. An
+// infinity is its own first term, and the others are 0; so is NaN, made quiet.
+template <int terms>
+static void splitInto(int64_t count, const float* in, uint16_t* out, int64_t termStride) {
   QUANTO_VECTORIZE
   for (int64_t i = 0; i < count; ++i) {
     const float value = in[i];
     const bool finite = __builtin_fabsf(value) < __builtin_inff();
-    const uint32_t first = upper(value);
-    const float rest = finite ? value - real(first) : 0.0f;
-    const uint32_t middle = upper(rest);
-    out[i] = static_cast<uint16_t>(first >> 16 | (value != value ? 0x40u : 0u));
-    second[i] = static_cast<uint16_t>(middle >> 16);
-    third[i] = static_cast<uint16_t>(upper(rest - real(middle)) >> 16);
+    float rest = value;
+    for (int term = 0; term < terms; ++term) {
+      const bool rounds = term + 1 == terms && terms < 3;
+      const uint32_t bits = bitsOfFloat(rest), half = rounds && finite ? 0x7fffu + (bits >> 16 & 1) : 0,
+                     upper = (bits + half) & 0xffff0000u;
+      out[term * termStride + i] = static_cast<uint16_t>(upper >> 16 | (term == 0 && value != value ? 0x40u : 0u));
+      rest = finite ? rest - floatOfBits(upper) : 0.0f;
+    }
   }
+}
+
+static void splitTerms(int terms, int64_t count, const float* in, uint16_t* out, int64_t termStride) {
+  constexpr void (*kSplits[])(int64_t, const float*, uint16_t*, int64_t) = {splitInto<1>, splitInto<2>, splitInto<3>};
+  kSplits[terms - 1](count, in, out, termStride);
 }
 
 }  // namespace quanto::cpu
