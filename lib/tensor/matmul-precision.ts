@@ -11,7 +11,7 @@ let current: MatmulPrecision = 'highest';
 /**
  * Allows linear layers of quantized weights to round their real activations for speed, as PyTorch's function of this name does for float
  * products. `highest`, the default, keeps float32's accuracy. `high`: int8 weights see activations in 14 bits below the largest of their
- * row, so one of at least 1/64 of it is as exact as a bfloat16 or more so, which takes half the time on AMX, AVX-512 VNNI and AVX-VNNI;
+ * row, so one of at least 1/64 of it is as exact as a bfloat16 or more so, which takes half the time on AMX, AVX-512 VNNI, AVX-VNNI and ARM's dot products;
  * weights of other types, on AMX alone, see two bfloat16 terms, 16 bits. `medium`: these see plain bfloat16. Elsewhere, and for float
  * weights, integer activations and gradients, nothing changes.
  *

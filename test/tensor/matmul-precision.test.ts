@@ -47,7 +47,7 @@ test('refuses other names', () => {
   expect(getFloat32MatmulPrecision()).toBe('highest');
 });
 
-const roundsInt8 = /int8: (amx|vnni|avxvnni)\b/.test(deviceInfo().cpu);
+const roundsInt8 = /int8: (amx|vnni|avxvnni|dotprod)\b/.test(deviceInfo().cpu);
 
 // How far an activation may be moved: as a part of the largest in its row, which is one of these at least everywhere.
 const bounds = [

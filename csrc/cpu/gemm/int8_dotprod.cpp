@@ -1,6 +1,7 @@
 // The dot-product extension of aarch64: sdot multiplies signed by signed bytes, so both operands are read as they are.
 #include <arm_neon.h>
 
+#include "int8_digits.h"
 #include "int8_steps.h"
 #include "kernels.h"
 #include "pack_int8.h"
@@ -11,6 +12,8 @@ namespace {
 constexpr int kVectors = 4;  // of a panel, 4 columns each
 // 6 x 4 sums, 4 vectors of weights and 1 of a: 29 of the 32 registers.
 constexpr int kRows = 6;
+// Four digits of a value are never worth it: as many steps as float32 takes. Not measured: no such machine was at hand.
+constexpr int64_t kDigitRows = 0, kDigitSize = int64_t{1} << 32;
 
 template <int rows>
 void tileOf(const Int8Tile& tile) {
@@ -73,9 +76,9 @@ const Int8Kernel kInt8Dotprod = {
     .tile = runTile,
     .end = nullptr,
     .scale = scaleTile,
-    .digits = nullptr,
-    .digitRows = 0,
-    .digitSize = 0,
+    .digits = &kDigitLoops<0>,
+    .digitRows = kDigitRows,
+    .digitSize = kDigitSize,
 };
 
 }  // namespace quanto::cpu

@@ -122,7 +122,7 @@ struct Int8Kernel {
   void (*end)();
   void (*scale)(const ScaledTile& tile);
 
-  // Null where four integer products never take less time than one of float32. Elements of such a kernel are bytes, and it has kExactDigits
+  // Null where two integer products never take less time than one of float32. Elements of such a kernel are bytes, and it has kExactDigits
   // rows at least.
   const DigitLoops* digits;
   // Two always take less time; four do for at most so many rows, and for any number where K N / (K + N) is at least so much: splitting
