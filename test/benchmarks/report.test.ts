@@ -1,11 +1,17 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { relative } from 'node:path';
 
-import { updatedReadme } from '../../benchmarks/report';
+import { reportFiles } from '../../benchmarks/report';
 
 /** Without the alignment of tables. */
 const plain = (text: string): string => text.replace(/[ -]+/g, ' ');
 
-test("the README's performance section is made from the checked-in results", () => {
-  expect(plain(updatedReadme())).toBe(plain(readFileSync(join(__dirname, '../../README.md'), 'utf8')));
+const files = [...reportFiles()].map(([path, text]) => [relative(process.cwd(), path), path, text] as const);
+
+test.each(files)('%s is made from the checked-in results', (_, path, text) => {
+  expect(plain(text)).toBe(plain(readFileSync(path, 'utf8')));
+});
+
+test('there are plots for each machine', () => {
+  expect(files.filter(([name]) => name.endsWith('.svg')).length).toBeGreaterThanOrEqual(2);
 });
