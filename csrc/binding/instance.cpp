@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "../huge_pages.h"
 #include "../ops/transfer.h"
 
 namespace quanto::binding {
@@ -240,6 +241,9 @@ napi_value Instance::makeBuffer(const Tensor& tensor, void** data) {
          tensor.shape().str(), "; read it in slices");
   }
   check(napi_get_typedarray_info(env, view, nullptr, nullptr, data, &buffer, nullptr), "reading a Buffer");
+  // malloc maps so large blocks anew each time; smaller ones it has kept.
+  constexpr size_t kMapped = size_t{32} << 20;
+  if (static_cast<size_t>(tensor.bytes()) >= kMapped) preferHugePages(*data, static_cast<size_t>(tensor.bytes()));
   return buffer;
 }
 

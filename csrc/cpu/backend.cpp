@@ -4,6 +4,7 @@
 #include <cstring>
 #include <new>
 
+#include "../huge_pages.h"
 #include "conv_pack.h"
 #include "gemm/gemm.h"
 #include "kernels.h"
@@ -28,14 +29,14 @@ Status synchronize(Queue*) { return Status::ok; }
 constexpr std::align_val_t kAlignment{64};
 
 #if defined(__linux__)
-// Large blocks go back to the system when released, and huge pages spare most of their page faults.
+// Large blocks go back to the system when released.
 constexpr size_t kMapped = size_t{1} << 20, kHuge = size_t{4} << 20;
 
 void* allocate(int32_t, size_t bytes) {
   if (bytes < kMapped) return ::operator new(bytes, kAlignment, std::nothrow);
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) return nullptr;
-  if (bytes >= kHuge) madvise(data, bytes, MADV_HUGEPAGE);  // only a hint
+  if (bytes >= kHuge) preferHugePages(data, bytes);
   return data;
 }
 

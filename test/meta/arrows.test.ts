@@ -37,7 +37,7 @@ function forbiddenImports(file: string, text: string): string[] {
 
 // What the C++ files of a folder may include, as paths below csrc/.
 const mayInclude: Record<string, RegExp> = {
-  cpu: /^((backend|dtype|scalar_math|philox)\.h|\w+\.def|cpu\/.+)$/,
+  cpu: /^((backend|dtype|huge_pages|philox|scalar_math)\.h|\w+\.def|cpu\/.+)$/,
   core: /^[^/]+$/,
   ops: /^(ops\/)?[^/]+$/,
   binding: /^((ops|binding)\/)?[^/]+$/,
