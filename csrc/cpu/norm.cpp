@@ -1,5 +1,3 @@
-#include <cmath>
-
 #include "kernels.h"
 #include "norm_loops.h"
 #include "row_loops.h"
@@ -213,11 +211,7 @@ Status batchNormAffine(Queue*, const View* mean, const View* variance, const Vie
     float buffers[4][kBlock];
     const float *m = means.read(begin, n, buffers[0]), *v = variances.read(begin, n, buffers[1]);
     const float *w = factors.read(begin, n, buffers[2]), *b = terms.read(begin, n, buffers[3]);
-    float *scales = floats(scale) + begin, *shifts = floats(shift) + begin;
-    for (int64_t i = 0; i < n; ++i) scales[i] = 1 / std::sqrt(v[i] + term);
-    for (int64_t i = 0; w && i < n; ++i) scales[i] *= w[i];
-    for (int64_t i = 0; i < n; ++i) shifts[i] = -(scales[i] * m[i]);
-    for (int64_t i = 0; b && i < n; ++i) shifts[i] += b[i];
+    normLoops().fixedNorm(m, v, w, b, term, floats(scale) + begin, floats(shift) + begin, n);
   }
   return Status::ok;
 }

@@ -73,6 +73,22 @@ void rmsNorm(const float* x, const float* weight, float* out, int64_t n, double 
   affine(x, 0, *rstd, weight, nullptr, out, n);
 }
 
+void fixedNorm(const float* mean, const float* variance, const float* weight, const float* bias, float eps, float* scale, float* shift,
+               int64_t n) {
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < n; ++i) scale[i] = 1 / __builtin_sqrtf(variance[i] + eps);
+  if (weight) {
+    QUANTO_VECTORIZE
+    for (int64_t i = 0; i < n; ++i) scale[i] *= weight[i];
+  }
+  QUANTO_VECTORIZE
+  for (int64_t i = 0; i < n; ++i) shift[i] = -(scale[i] * mean[i]);
+  if (bias) {
+    QUANTO_VECTORIZE
+    for (int64_t i = 0; i < n; ++i) shift[i] += bias[i];
+  }
+}
+
 void scaleShift(const float* x, const float* scale, const float* shift, int64_t step, float* out, int64_t n) {
   if (step == 0) {
     const float factor = *scale, term = *shift;
@@ -116,7 +132,7 @@ void weightTerms(const float* dy, const float* x, float mean, float rstd, float*
 }
 
 constexpr NormLoops makeNormLoops() {
-  return {exponentials, softmax,         logSoftmax,         layerNorm,    rmsNorm,
+  return {exponentials, softmax,         logSoftmax,         layerNorm,    rmsNorm,    fixedNorm,
           scaleShift,   softmaxBackward, logSoftmaxBackward, normBackward, weightTerms};
 }
 
