@@ -121,11 +121,11 @@ void digitsCase(int64_t m, int64_t n, int64_t k, Precision precision) {
   const float scale = 0.25f;
   std::vector<int8_t> weight(n * k + 1);
   for (auto& code : weight) code = random_.code();
-  bool finite = false;
+  bool fit = false;
   CHECK(gemmByDigits(m, n, k, {a.data(), DType::float32, k, 1}, {weight.data(), k, 1, false}, {&scale, DType::float32, 0},
-                     {out.data(), DType::float32, n, 1, bias.data(), DType::float32, 1}, precision, kEmulated, &finite) == Status::ok,
+                     {out.data(), DType::float32, n, 1, bias.data(), DType::float32, 1}, precision, kEmulated, &fit) == Status::ok,
         "gemmByDigits failed");
-  CHECK(finite && out[m * n] == 7, "gemmByDigits m=%ld n=%ld k=%ld wrote past its output", long(m), long(n), long(k));
+  CHECK(fit && out[m * n] == 7, "gemmByDigits m=%ld n=%ld k=%ld wrote past its output", long(m), long(n), long(k));
   for (int64_t i = 0; i < m * n; ++i) {
     double sum = bias[i % n], magnitudes = std::fabs(sum), moved = 0;
     for (int64_t l = 0; l < k; ++l) {
@@ -140,8 +140,8 @@ void digitsCase(int64_t m, int64_t n, int64_t k, Precision precision) {
   if (m * k == 0) return;
   a[m * k - 1] = INFINITY;
   CHECK(gemmByDigits(m, n, k, {a.data(), DType::float32, k, 1}, {weight.data(), k, 1, false}, {&scale, DType::float32, 0},
-                     {out.data(), DType::float32, n, 1, nullptr, DType::float32, 0}, precision, kEmulated, &finite) == Status::ok &&
-            !finite,
+                     {out.data(), DType::float32, n, 1, nullptr, DType::float32, 0}, precision, kEmulated, &fit) == Status::ok &&
+            !fit,
         "an infinity has no digits");
 }
 

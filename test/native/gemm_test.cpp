@@ -349,7 +349,7 @@ void weightOnlyOutlier(int exponent, Precision precision, double rounding) {
   }
 }
 
-// Rows of any magnitude, one value of which is far above the others. What is below 2^-120 may be lost.
+// Rows of any magnitude, one value of which is far above the others.
 void weightOnlyRange(int exponent) {
   constexpr int64_t kM = 5, kN = 20, kK = 70;
   const TestWeight weight(kN, kK, Order::gaps, false);
@@ -368,7 +368,7 @@ void weightOnlyRange(int exponent) {
         const double product = double{values[i * kK + l]} * weight.at(j, l);
         sum += product, magnitudes += std::fabs(product);
       }
-      const double allowed = magnitudes * (kK + 4) * 0x1p-24 + kK * 128 * 0x1p-121;
+      const double allowed = magnitudes * (kK + 4) * 0x1p-24 + kK * 0x1p-149;
       CHECK(std::fabs(out.at(i, j) - sum) <= allowed, "exponent %d at %ld,%ld: %.9g expected %.9g", exponent, long(i), long(j),
             out.at(i, j), sum);
     }
@@ -389,7 +389,7 @@ void specials() {
     }
     for (const Precision precision : {Precision::highest, Precision::high, Precision::medium}) weightOnlySpecials(m, precision);
   }
-  for (const int exponent : {-140, -120, -91, -90, -60, 0, 60, 110}) weightOnlyRange(exponent);
+  for (const int exponent : {-140, -120, -108, -107, -106, -98, -97, -91, -60, 0, 60, 110}) weightOnlyRange(exponent);
   for (const int exponent : {4, 10, 20, 40}) {
     weightOnlyOutlier(exponent, Precision::highest, 0x1p-30);
     weightOnlyOutlier(exponent, Precision::high, 0x1p-14);

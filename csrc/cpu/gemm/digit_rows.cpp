@@ -13,8 +13,8 @@ namespace {
 // Values that are widened at a time, and values that repay handing a piece to another thread.
 constexpr int64_t kStrip = 512, kGrain = 1 << 15;
 constexpr uint32_t kInfinityBits = 0x7f800000u;
-// Rows whose largest magnitude is below 2^-90 are treated as if it were that: their scale stays a normal float32.
-constexpr int kSmallestExponent = -90;
+// Of the scales, which are normal numbers.
+constexpr int kSmallestExponent = -126;
 
 }  // namespace
 
@@ -26,20 +26,21 @@ bool DigitRows::measureRow(int64_t row) {
     largest = std::max(largest, loops_.largest(count, widenedRow(floatKernel(), a_, row, begin, count, buffer)));
   }
   if (largest >= kInfinityBits) return false;
-  const int exponent = std::max(static_cast<int>(largest >> 23) - 127, kSmallestExponent);
+  const int exponent = largest == 0 ? 0 : static_cast<int>(largest >> 23) - 127;
   exponents_[row] = form_.numberBits() - 1 - exponent;
+  if (-exponents_[row] < kSmallestExponent) return false;
   scales_[row] = std::ldexp(1.0f, -exponents_[row]);
   return true;
 }
 
 bool DigitRows::measure(int64_t count) {
-  std::atomic<bool> finite{true};
+  std::atomic<bool> fit{true};
   parallelFor(count, std::max<int64_t>(1, kGrain / (k_ + 1)), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      if (!measureRow(row)) finite.store(false, std::memory_order_relaxed);
+      if (!measureRow(row)) fit.store(false, std::memory_order_relaxed);
     }
   });
-  return finite;
+  return fit;
 }
 
 void DigitRows::split(int64_t row, int64_t begin, int64_t count, int8_t* out, int64_t outStride) const {

@@ -12,7 +12,8 @@ class DigitRows {
   DigitRows(const DigitLoops& loops, const DigitForm& form, const Matrix& a, int64_t k, int32_t* exponents, float* scales)
       : loops_(loops), form_(form), a_(a), k_(k), exponents_(exponents), scales_(scales) {}
 
-  // Finds the exponents and scales of rows [0, count): a value is 2^-exponent times its digits' number. False where one is not finite.
+  // Finds the exponents and scales of rows [0, count): a value is 2^-exponent times its digits' number. False where a row has
+  // an infinity or NaN, or nothing but zeros and values whose scale is no normal number.
   bool measure(int64_t count);
 
   // The digits of values [begin, begin + count) of a row, the highest first, outStride apart.

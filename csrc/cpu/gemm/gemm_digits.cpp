@@ -60,7 +60,7 @@ bool takesDigits(const Int8Kernel& kernel, int64_t m, int64_t n, int64_t k, Prec
 }
 
 Status gemmByDigits(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
-                    const FloatOutput& out, Precision precision, const Int8Kernel& kernel, bool* finite) {
+                    const FloatOutput& out, Precision precision, const Int8Kernel& kernel, bool* fit) {
   const FloatKernel& convert = floatKernel();
   const bool exact = precision == Precision::highest;
   const DigitForm& form = exact ? kernel.digits->exact : kernel.digits->rounded;
@@ -73,8 +73,8 @@ Status gemmByDigits(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8
   auto *rowScale = reinterpret_cast<float*>(base + atRows), *columnScale = reinterpret_cast<float*>(base + atColumns);
   auto* bias = reinterpret_cast<float*>(base + atBias);
   DigitRows rows(*kernel.digits, form, a, k, reinterpret_cast<int32_t*>(base + atExponents), rowScale);
-  *finite = rows.measure(m);
-  if (!*finite) return Status::ok;
+  *fit = rows.measure(m);
+  if (!*fit) return Status::ok;
   widen(convert, weightScale.data, weightScale.dtype, 0, weightScale.stride, n, columnScale);
   if (out.bias) widen(convert, out.bias, out.biasDtype, 0, out.biasStride, n, bias);
   const DigitFinish finish{form, out, rowScale, columnScale, out.bias ? bias : nullptr};

@@ -18,8 +18,9 @@ namespace quanto::cpu {
 // Whether the kernel gains by digits, and K keeps the sums within int32.
 bool takesDigits(const Int8Kernel& kernel, int64_t m, int64_t n, int64_t k, Precision precision);
 
-// gemmWeightOnly for such a kernel; `finite` is false, and nothing is computed, where a contains an infinity or NaN.
+// gemmWeightOnly for such a kernel; `fit` is false, and nothing is computed, where a row has no digits: it contains an infinity or NaN, or
+// nothing as large as 2^-97 but zeros.
 Status gemmByDigits(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
-                    const FloatOutput& out, Precision precision, const Int8Kernel& kernel, bool* finite);
+                    const FloatOutput& out, Precision precision, const Int8Kernel& kernel, bool* fit);
 
 }  // namespace quanto::cpu
