@@ -9,15 +9,26 @@ function begin(options: CalibrationOptions): Calibration {
   if (!(momentum >= 0 && momentum < 1)) {
     throw new QuantoError('INVALID_ARGUMENT', `[calibration] expected a momentum from 0 to below 1 but got ${momentum}`);
   }
-  return { options: { momentum, streamline, debug }, modules: new Set() };
+  return { options: { momentum, streamline, debug }, modules: new Map() };
 }
 
-/** Decides which outputs stay quantized, and reads the scales, so that dispatch never has to ask the device. */
+/**
+ * Decides which outputs stay quantized, and reads the scales, so that dispatch never has to ask the device. A module whose scales cannot be
+ * read, because a sample failed on its way, is as it was before; then the first of these errors is thrown.
+ */
 function end({ options, modules }: Calibration): void {
-  for (const module of modules) {
-    module.settle(options.streamline);
-    if (options.debug) print(module);
+  const failures: unknown[] = [];
+  for (const [module, before] of modules) {
+    try {
+      module.settle(options.streamline);
+      if (options.debug) print(module);
+    } catch (error) {
+      before.restore();
+      failures.push(error);
+    }
+    before.dispose();
   }
+  if (failures.length > 0) throw failures[0];
 }
 
 function print(module: QuantizedModule): void {

@@ -1,6 +1,7 @@
 import { AsyncScope } from '../tensor/async-scope';
 
 import type { QuantizedModule } from './qmodule';
+import type { RestorePoint } from './restore-point';
 
 /** How a calibration records the ranges of activations. */
 export interface CalibrationOptions {
@@ -15,7 +16,8 @@ export interface CalibrationOptions {
 /** One calibration under way: its options and the modules that it has seen. */
 export interface Calibration {
   readonly options: Readonly<Required<CalibrationOptions>>;
-  readonly modules: Set<QuantizedModule>;
+  /** With what they were before it. */
+  readonly modules: Map<QuantizedModule, RestorePoint>;
 }
 
 /** The calibration that the running code belongs to; others may run beside it. */

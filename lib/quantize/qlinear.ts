@@ -75,7 +75,7 @@ export class QLinear extends QModule(Linear) {
     const { weight, quantization } = this;
     if (!quantization.weights || weight instanceof QTensor || recordsGradient([weight])) return this.qweight;
     // Factors that follow a calibration change the weight without a write to it.
-    if (quantization.smoothing !== undefined) return this.qweight;
+    if (this.factorsPending) return this.qweight;
     return cachedWeight(weight, quantization, () => this.qweight as QTensor);
   }
 

@@ -22,8 +22,9 @@ import { keep, tidy } from '../tensor/scope';
 import { asParameter, buffer, Parameter, type Tensor } from '../tensor/tensor';
 
 import { readScale, savedScale, scaleFor } from './activation-scale';
-import { calibrations } from './calibration-scope';
+import { type Calibration, calibrations } from './calibration-scope';
 import { type Observer, observers } from './observers';
+import { RestorePoint } from './restore-point';
 import { channelMaxima, smoothingFactors } from './smoothing-factors';
 
 /** What the weights and activations of a module become; null leaves them in float. */
@@ -106,7 +107,9 @@ export function QModule<B extends ModuleClass>(Base: B) {
     declare outputRequired: boolean;
     declare smoothing?: Tensor | null;
     /** The largest magnitude of each channel of the input so far, where factors follow them. */
-    declare channelMaxima?: Tensor;
+    declare channelMaxima?: Tensor | null;
+    /** Whether the weight has yet to be multiplied by `smoothing`, as factors that a calibration moves are until the module is frozen. */
+    declare factorsPending: boolean;
 
     constructor(...args: ConstructorParameters<ModuleClass>) {
       // eslint-disable-next-line @typescript-eslint/no-unsafe-argument -- a mixin passes on whatever its base takes
@@ -165,6 +168,7 @@ export function QModule<B extends ModuleClass>(Base: B) {
       this.calibrated = { input: false, output: false };
       this.outputQuantized = true;
       this.outputRequired = false;
+      this.factorsPending = false;
     }
 
     get frozen(): boolean {
@@ -174,10 +178,9 @@ export function QModule<B extends ModuleClass>(Base: B) {
     get qweight(): Tensor {
       const { weight, quantization, smoothing } = this;
       if (!weight) throw new QuantoError('INVALID_ARGUMENT', `[${this.constructor.name}] this module has no weight to quantize`);
-      if (!quantization.weights || weight instanceof QTensor) return weight;
-      // The factors that `smooth` gives are in the weight already.
-      const smoothed = smoothing && quantization.smoothing !== undefined ? mul(weight, smoothing) : weight;
-      return quantizeWeight(smoothed, weightOptions(weight, quantization.weights, quantization));
+      if (weight instanceof QTensor) return weight;
+      const smoothed = smoothing && this.factorsPending ? mul(weight, smoothing) : weight;
+      return quantization.weights ? quantizeWeight(smoothed, weightOptions(weight, quantization.weights, quantization)) : smoothed;
     }
 
     override forward(input: Tensor): Tensor {
@@ -188,7 +191,12 @@ export function QModule<B extends ModuleClass>(Base: B) {
     smoothInput(input: Tensor): Tensor {
       const { weight, quantization } = this;
       const follows = quantization.smoothing !== undefined && this.quantizesInput && weight?.ndim === 2;
-      if (follows && !this.frozen && calibrations.current) this.moveFactors(input, weight, quantization.smoothing);
+      // Factors that are in the weight already, as `smooth` leaves them, stay.
+      const movable = !this.frozen && (!this.smoothing || this.factorsPending);
+      if (follows && movable && calibrations.current) {
+        this.join(calibrations.current);
+        this.moveFactors(input, weight, quantization.smoothing);
+      }
       return this.smoothing ? div(input, this.smoothing) : input;
     }
 
@@ -204,6 +212,7 @@ export function QModule<B extends ModuleClass>(Base: B) {
       this.channelMaxima = keep(maxima);
       if (this.smoothing) this.smoothing.replaceBy(factors);
       else this.smoothing = buffer(factors);
+      this.factorsPending = true;
     }
 
     quantizeInput(input: Tensor): Tensor {
@@ -235,16 +244,19 @@ export function QModule<B extends ModuleClass>(Base: B) {
       return quantized;
     }
 
+    /** Enters a calibration. Each one decides anew which outputs stay quantized. */
+    join({ modules }: Calibration): void {
+      if (modules.has(this)) return;
+      modules.set(this, new RestorePoint(this));
+      this.outputQuantized = true;
+      this.outputRequired = false;
+    }
+
     /** Lets the calibration under way, if any, see an activation. */
     observe(side: Side, activation: Tensor, qtype: QType): void {
       const calibration = calibrations.current;
       if (!calibration) return;
-      if (!calibration.modules.has(this)) {
-        // Every calibration decides anew which outputs stay quantized.
-        calibration.modules.add(this);
-        this.outputQuantized = true;
-        this.outputRequired = false;
-      }
+      this.join(calibration);
       const scale = side === 'input' ? this.input_scale : this.output_scale;
       noGrad(() =>
         tidy(() => {
@@ -260,6 +272,8 @@ export function QModule<B extends ModuleClass>(Base: B) {
     }
 
     settle(streamline: boolean): void {
+      // Throws where a sample failed.
+      if (this.factorsPending) this.smoothing?.bytesSync();
       for (const side of ['input', 'output'] as const) {
         const scale = side === 'input' ? this.input_scale : this.output_scale;
         if (!this.calibrated[side] || readScale(scale) > 0) continue;
@@ -274,12 +288,14 @@ export function QModule<B extends ModuleClass>(Base: B) {
       const { weight, quantization } = this;
       if (!quantization.weights || !weight || this.frozen) return;
       const twin = frozen.get(weight);
-      const same = twin && sameWeights(twin.quantization, quantization);
-      if (same) {
+      // A weight times factors of its own is nobody else's.
+      const shareable = !this.factorsPending;
+      if (shareable && twin && sameWeights(twin.quantization, quantization)) {
         this.weight = twin.qweight;
       } else {
-        frozen.set(weight, this);
+        if (shareable) frozen.set(weight, this);
         this.weight = frozenWeight(() => this.qweight as QTensor);
+        this.factorsPending = false;
       }
     }
 
@@ -292,6 +308,10 @@ export function QModule<B extends ModuleClass>(Base: B) {
 
     override saveToStateDict(prefix: string, out: Record<string, Tensor>): void {
       super.saveToStateDict(prefix, out);
+      if (this.factorsPending) {
+        out[`${prefix}${PENDING}`] = out[`${prefix}smoothing`];
+        delete out[`${prefix}smoothing`];
+      }
       if (this.weight instanceof QTensor) {
         delete out[`${prefix}weight`];
         Object.assign(out, saveQTensor(this.weight, `${prefix}weight.`));
@@ -301,6 +321,32 @@ export function QModule<B extends ModuleClass>(Base: B) {
     }
 
     override loadFromStateDict(prefix: string, sd: StateDict, report: LoadReport): void {
+      const { smoothing } = this;
+      const pending = this.loadPending(prefix, sd, report);
+      // Its name is not looked for in the file then.
+      if (pending) this.smoothing = null;
+      this.loadQuantized(prefix, sd, report);
+      if (pending) this.smoothing = smoothing;
+    }
+
+    /** Loads factors that the weight has yet to be multiplied by, if there are such. */
+    loadPending(prefix: string, sd: StateDict, report: LoadReport): boolean {
+      const { weight } = this;
+      const key = `${prefix}${PENDING}`;
+      if (weight?.ndim !== 2 || !report.has(key)) {
+        if (report.has(`${prefix}smoothing`)) report.whenComplete(() => (this.factorsPending = false));
+        return false;
+      }
+      const factors = buffer(full([weight.shape[1]], 1, { dtype: sd[key].dtype, device: weight.device }));
+      report.load(key, factors);
+      report.whenComplete(() => {
+        this.smoothing = factors;
+        this.factorsPending = true;
+      });
+      return true;
+    }
+
+    loadQuantized(prefix: string, sd: StateDict, report: LoadReport): void {
       const { weight, quantization } = this;
       const floatKey = `${prefix}weight`;
       if (!quantization.weights || !weight) {
@@ -345,6 +391,9 @@ export function QModule<B extends ModuleClass>(Base: B) {
   quantizedPrototypes.add(Quantized.prototype);
   return Quantized;
 }
+
+/** Under which name files have factors that the weight has yet to be multiplied by. */
+const PENDING = 'pending_smoothing';
 
 /** How the weight of a module is quantized. */
 function weightOptions(weight: Tensor, qtype: QType, { optimizer, groupSize }: QuantizationConfig): QuantizeWeightOptions {

@@ -79,6 +79,16 @@ function activationOptions({ observer, activationScale, smoothing }: QuantizeOpt
   return { observer: observer === undefined ? undefined : toObserver(observer), activationScale, smoothing: alpha };
 }
 
+/** A user may come from plain JavaScript, or write a map by hand. */
+function requireMapEntry(name: string, entry: unknown): void {
+  const given = typeof entry === 'object' && entry !== null ? Object.keys(entry) : [];
+  if (given.some((key) => ['weights', 'activations', 'dynamicActivations'].includes(key))) return;
+  throw new QuantoError(
+    'INVALID_ARGUMENT',
+    `[quantize] expected { weights: 'qint8', activations: 'none' }, for example, for '${name}' but got ${JSON.stringify(entry)}`,
+  );
+}
+
 /** What becomes of the module of a name; null leaves it. */
 function planner(options: QuantizeOptions): (name: string) => QuantizationConfig | null {
   const { weights, activations, integerConvs = false, optimizer = null, groupSize, include, exclude } = options;
@@ -94,6 +104,7 @@ function planner(options: QuantizeOptions): (name: string) => QuantizationConfig
   if (isMap(weights)) {
     const configs = new Map<string, QuantizationConfig>();
     for (const [name, entry] of Object.entries(weights)) {
+      requireMapEntry(name, entry);
       const { dynamicActivations, inputs } = entry;
       const types = configOf(optionalQType(entry.weights), activationType(dynamicActivations ?? entry.activations));
       const config = { ...types, integerConvs: optionalQType(inputs) !== null };

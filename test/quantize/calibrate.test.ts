@@ -1,7 +1,22 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
 
-import { calibration, cat, manualSeed, nn, noGrad, qint8, QTensor, quantize, randn, tensor, type Tensor, zeros } from '../../lib';
+import {
+  calibration,
+  cat,
+  manualSeed,
+  memory,
+  nn,
+  noGrad,
+  qint8,
+  QTensor,
+  quantize,
+  randn,
+  tensor,
+  type Tensor,
+  tidy,
+  zeros,
+} from '../../lib';
 import type { QuantizedModule } from '../../lib/quantize';
 import { codeOf } from '../harness/errors';
 
@@ -340,6 +355,43 @@ describe('an error inside', () => {
     };
     expect(fail).toThrow('no more data');
     stopped(layer);
+  });
+});
+
+describe('a sample that fails when it is read', () => {
+  // An index is data: that there is no such row shows only when results are read.
+  const failing = () => nn.functional.embedding(tensor([9], { dtype: 'int64' }), zeros([2, 4]));
+  const failure = (model: nn.Module<[Tensor]>) => codeOf(() => calibration(() => model.forward(failing())));
+
+  it.each([{}, { smoothing: 'dynamic' as const }])('leaves a model as it was %j', (options) => {
+    const model = quantize(new nn.Sequential(new nn.Linear(4, 4), new nn.Linear(4, 2)), { ...both, ...options }).eval();
+    const x = randn([3, 4]);
+    calibration(() => model.forward(x));
+    const before = model.forward(x).bytesSync();
+    expect(failure(model)).toBe('INDEX_OUT_OF_RANGE');
+    expect(model.forward(x).bytesSync()).toEqual(before);
+    calibration(() => model.forward(x.mul(2)), { momentum: 0 });
+    expect(model.forward(x).bytesSync()).not.toEqual(before);
+  });
+
+  it('leaves one that was never calibrated so', () => {
+    const model = quantize(new nn.Sequential(new nn.Linear(4, 2)), { ...both, smoothing: 'dynamic' });
+    const layer = model[0] as unknown as QuantizedModule & nn.Linear;
+    expect(failure(model)).toBe('INDEX_OUT_OF_RANGE');
+    expect(layer.calibrated).toEqual({ input: false, output: false });
+    expect(layer.smoothing).toBeNull();
+    expect(model.forward(randn([3, 4])).isQuantized).toBe(false);
+  });
+
+  it('keeps no tensors', () => {
+    const model = quantize(new nn.Sequential(new nn.Linear(4, 2)), { ...both, smoothing: 'dynamic' });
+    const x = randn([3, 4]);
+    const calibrate = () => noGrad(() => tidy(() => void calibration(() => model.forward(x))));
+    calibrate();
+    const { tensors } = memory();
+    calibrate();
+    noGrad(() => tidy(() => void failure(model)));
+    expect(memory().tensors).toBe(tensors);
   });
 });
 

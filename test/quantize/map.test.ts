@@ -19,3 +19,12 @@ test('a module of any name has its own entry', () => {
   // No name can be mistaken for a property that all objects have.
   expect(Object.getPrototypeOf(quantizationMap(model))).toBeNull();
 });
+
+test.each([['qint8'], [{ weight: 'qint8' }], [{}], [null], [3]])('an entry of another form is refused: %j', (entry) => {
+  const model = new nn.Sequential(new nn.Linear(2, 2));
+  expect(() => quantize(model, { weights: { 0: entry } as never })).toThrow(
+    expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining("for '0' but got") as string }),
+  );
+  expect(model[0]).toBeInstanceOf(nn.Linear);
+  expect(Object.keys(quantizationMap(model))).toEqual([]);
+});

@@ -151,6 +151,82 @@ describe('dynamic smoothing', () => {
     expect(layerOf(model).smoothing?.tolist()).toEqual(last);
   });
 
+  const build = () => new nn.Sequential(new nn.Linear(8, 8), new nn.ReLU(), new nn.Linear(8, 4));
+  const calibrated = (options: Partial<Parameters<typeof quantize>[1]> = {}) => {
+    const [model, src] = [build(), input(50)];
+    const float = model.forward(src);
+    quantize(model, { weights: 'qint8', activations: 'qint8', smoothing: 'dynamic', ...options });
+    calibration(() => model.forward(src));
+    return { model: model.eval(), src, float };
+  };
+
+  it('is in the files of models that are not frozen, and of those that are', async () => {
+    const { model, src } = calibrated();
+    await saveQuantized(model, folder());
+    const loaded = (await loadQuantized(build(), folder())).eval();
+    expect(loaded.forward(src).bytesSync()).toEqual(model.forward(src).bytesSync());
+    freeze(model);
+    freeze(loaded);
+    expect(loaded.forward(src).bytesSync()).toEqual(model.forward(src).bytesSync());
+    await saveQuantized(loaded, folder());
+    expect((await loadQuantized(build(), folder())).eval().forward(src).bytesSync()).toEqual(model.forward(src).bytesSync());
+  });
+
+  it('loads into a model that has factors of its own', () => {
+    const [{ model, src }, other] = [calibrated(), calibrated()];
+    other.model.loadStateDict(model.stateDict());
+    expect(other.model.forward(src).bytesSync()).toEqual(model.forward(src).bytesSync());
+    const frozen = model.clone();
+    freeze(frozen);
+    other.model.loadStateDict(frozen.stateDict());
+    expect(other.model.forward(src).bytesSync()).toEqual(frozen.forward(src).bytesSync());
+  });
+
+  it('keeps the function of float weights', () => {
+    const { model, src, float } = calibrated({ weights: undefined });
+    const error = model.forward(src).dequantize().sub(float).square().mean().item();
+    expect(error / float.square().mean().item()).toBeLessThan(1e-3);
+  });
+
+  it('gives each layer of a shared weight its own factors', () => {
+    class Tied extends nn.Module {
+      readonly first = new nn.Linear(8, 8);
+      readonly second = new nn.Linear(8, 8);
+      constructor() {
+        super();
+        this.second.weight = this.first.weight;
+      }
+      forward(src: Tensor): Tensor {
+        return this.second.forward(
+          this.first
+            .forward(src)
+            .relu()
+            .mul(tensor([1, 2, 3, 4, 5, 6, 7, 800])),
+        );
+      }
+    }
+    const [model, src] = [new Tied(), input(50)];
+    quantize(model, { weights: 'qint8', activations: 'qint8', smoothing: 'dynamic' });
+    calibration(() => model.forward(src));
+    const expected = model.eval().forward(src).bytesSync();
+    freeze(model);
+    expect(model.forward(src).bytesSync()).toEqual(expected);
+  });
+
+  it('leaves the factors that smooth has given', async () => {
+    const net = build();
+    const src = input(50);
+    const float = net.forward(src);
+    await smooth(net, [src]);
+    const factors = net[0] as nn.Linear;
+    const before = factors.smoothing?.tolist();
+    quantize(net, { weights: 'qint8', activations: 'qint8', smoothing: 'dynamic' });
+    calibration(() => net.forward(src));
+    expect(layerOf(net).smoothing?.tolist()).toEqual(before);
+    const error = net.eval().forward(src).dequantize().sub(float).square().mean().item();
+    expect(error / float.square().mean().item()).toBeLessThan(1e-3);
+  });
+
   it('refuses what it does not know', () => {
     const call = (smoothing: unknown) => () => quantize(new nn.Linear(2, 2), { weights: 'qint8', smoothing: smoothing as 'dynamic' });
     expect(codeOf(call('static'))).toBe('INVALID_ARGUMENT');
