@@ -1,6 +1,7 @@
 // The index family (index.ts is the registry). Index tensors are int64 or int32; one out of range fails where the result is read.
 import { native } from '../native';
 import { type AnyOp, apply, type Op, requireTensor } from '../tensor/op';
+import { showOp } from '../tensor/op-observer';
 import { tidy } from '../tensor/scope';
 import { Tensor } from '../tensor/tensor';
 
@@ -100,6 +101,7 @@ export interface TopkOptions {
 
 /** The k largest (or smallest) values along an axis in order, and their int64 indices; of equal ones the first. NaN counts as largest. */
 export function topk(src: Tensor, k: number, { axis = -1, largest = true }: TopkOptions = {}): { values: Tensor; indices: Tensor } {
+  showOp({ name: 'topk' }, [src], null);
   const [values, indices] = native.topk(requireTensor('topk', src).dequantize().native, k, axis, largest).map(wrap);
   if (!src.requiresGrad && !src.isQuantized) return { values, indices };
   values.dispose();

@@ -3,6 +3,7 @@ import { native } from '../native';
 import { QuantoError } from '../tensor/error';
 import { recordsGradient } from '../tensor/grad-mode';
 import { requireTensor } from '../tensor/op';
+import { showOp } from '../tensor/op-observer';
 import { tidy } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 
@@ -16,6 +17,7 @@ function requireWritable(op: string, dst: Tensor, sources: readonly Tensor[] = [
       `[${op}] in-place writes are not recorded for backward, but an operand requires a gradient; wrap the call in noGrad(() => ...)`,
     );
   }
+  showOp({ name: op }, [dst, ...sources], dst);
   if (dst.isQuantized) {
     throw new QuantoError(
       'NOT_SUPPORTED',

@@ -1,5 +1,6 @@
 import { native, ReduceOp } from '../native';
 import { type AnyOp, apply, type Op, requireTensor, type Vjp } from '../tensor/op';
+import { showOp } from '../tensor/op-observer';
 import { Tensor } from '../tensor/tensor';
 
 import * as raw from './raw';
@@ -122,6 +123,7 @@ export interface ArgOptions {
 
 function argReduce(kind: 'max' | 'min', src: Tensor, { axis, keepdim = false }: ArgOptions): Tensor {
   const plain = requireTensor(`arg${kind}`, src).dequantize();
+  showOp({ name: `arg${kind}` }, [src], null);
   if (axis !== undefined) return Tensor.fromNative(native.argReduce(ReduceOp[kind], plain.native, axis, keepdim));
   return Tensor.fromNative(native.argReduce(ReduceOp[kind], native.reshape(plain.native, [-1]), 0, false));
 }

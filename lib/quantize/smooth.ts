@@ -3,9 +3,9 @@ import { type AnyModule, LayerNorm, Linear, type Module, RMSNorm } from '../nn';
 import * as raw from '../ops/raw';
 import { QuantoError } from '../tensor/error';
 import { noGrad } from '../tensor/grad-mode';
-import { type AnyOp, observeOps } from '../tensor/op';
-import { keep, tidy } from '../tensor/scope';
-import { buffer, type Tensor } from '../tensor/tensor';
+import { observeOps } from '../tensor/op-observer';
+import { keep, tensorsIn, tidy } from '../tensor/scope';
+import { buffer, Tensor } from '../tensor/tensor';
 
 import { nameFilter } from './patterns';
 import { isQModule } from './qmodule';
@@ -45,6 +45,19 @@ interface Target {
 
 type Norm = LayerNorm | RMSNorm;
 
+/** Tensors that several modules have: to scale one module's is to scale the others'. */
+function tiedTensors(model: AnyModule): Set<Tensor> {
+  const [seen, tied] = [new Set<Tensor>(), new Set<Tensor>()];
+  for (const module of model.modules()) {
+    for (const value of Object.values(module)) {
+      if (!(value instanceof Tensor)) continue;
+      if (seen.has(value)) tied.add(value);
+      seen.add(value);
+    }
+  }
+  return tied;
+}
+
 /** Follows the outputs of norms and linear layers to the linear layers that read them. */
 class Trace {
   private readonly sources = new Map<Tensor, Source>();
@@ -52,24 +65,27 @@ class Trace {
   private readonly origins = new WeakMap<Tensor, Source>();
 
   constructor(model: AnyModule, chosen: (name: string) => boolean) {
+    const tied = tiedTensors(model);
     for (const [name, module] of model.namedModules()) {
       const scales = module instanceof Linear || module instanceof LayerNorm || module instanceof RMSNorm;
       // A norm of several dims has no channels.
       if (isQModule(module) || !scales || !module.weight || (module.weight.ndim !== 1 && !(module instanceof Linear))) continue;
-      this.sources.set(module.weight, { name, module, consumers: new Set(), elsewhere: false });
+      if (tied.has(module.weight)) continue;
+      const elsewhere = 'bias' in module && module.bias !== null && tied.has(module.bias);
+      this.sources.set(module.weight, { name, module, consumers: new Set(), elsewhere });
       if (!(module instanceof Linear) || module.smoothing || !chosen(name)) continue;
       this.targets.set(module.weight, { name, module, maxima: null, sources: new Set() });
     }
   }
 
-  see(op: AnyOp, inputs: readonly Tensor[], output: Tensor): void {
+  see(op: { readonly name: string }, inputs: readonly Tensor[], output: Tensor | null): void {
     const [src, weight] = inputs as readonly (Tensor | undefined)[];
     const target = op.name === 'linear' && weight ? this.targets.get(weight) : undefined;
     for (const input of inputs) {
       const origin = this.origins.get(input);
       if (!origin || (target && input === src)) continue;
       // relu commutes with positive factors.
-      if (op.name === 'relu') this.origins.set(output, origin);
+      if (op.name === 'relu' && output) this.origins.set(output, origin);
       else origin.elsewhere = true;
     }
     if (target && src) {
@@ -80,7 +96,15 @@ class Trace {
       target.maxima = keep(target.maxima ? raw.binary('maximum', target.maxima, latest) : latest);
     }
     const made = weight && ['linear', 'layerNorm', 'rmsNorm'].includes(op.name) ? this.sources.get(weight) : undefined;
-    if (made) this.origins.set(output, made);
+    if (made && output) this.origins.set(output, made);
+  }
+
+  /** What leaves the model is read elsewhere. */
+  leave(value: unknown): void {
+    for (const tensor of tensorsIn(value)) {
+      const origin = this.origins.get(tensor);
+      if (origin) origin.elsewhere = true;
+    }
   }
 
   /** Layers that share factors, each group with the layer that takes them over. */
@@ -122,8 +146,10 @@ function move(targets: readonly Target[], source: Source | null, alpha: number):
 /**
  * Makes a float model easier to quantize: where channels of an activation are much larger than others, the linear layers that read it take
  * over factors, max|x|^alpha / max|w|^(1 - alpha) for each channel, into their weights, and the layer before divides its output by them
- * (SmoothQuant, Xiao et al. 2023). That layer is a norm or a linear layer whose output nothing else reads; where there is none, the layer
- * divides its own input (`Linear.smoothing`). The model computes the same function, up to rounding. Quantize afterwards.
+ * (SmoothQuant, Xiao et al. 2023). That layer is a norm or a linear layer whose output nothing else reads and the model does not return;
+ * where there is none, the layer divides its own input (`Linear.smoothing`). Layers with a weight that another module has too are left as
+ * they are. The model computes the same function, up to rounding, of tensors: values that JavaScript reads inside it are not followed.
+ * Quantize afterwards.
  * @param samples a function, sync or async, that runs the model on samples; or the samples, each an input of the model
  * @returns what was done
  */
@@ -138,11 +164,13 @@ export async function smooth(
   }
   const trace = new Trace(model, nameFilter(include, exclude));
   const stop = observeOps((op, inputs, output) => trace.see(op, inputs, output));
+  const unhook = (model as Module).registerForwardHook((_module, _inputs, output) => void trace.leave(output), { keep: false });
   try {
-    if (typeof samples === 'function') await samples();
+    if (typeof samples === 'function') trace.leave(await samples());
     else for (const sample of samples) noGrad(() => tidy(() => void (model as Module).forward(sample)));
   } finally {
     stop();
+    unhook();
   }
   const groups = trace.groups();
   if (groups.length === 0) {

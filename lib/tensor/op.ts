@@ -2,6 +2,7 @@ import { GradNode, nodeOf, type TensorMeta } from './autograd';
 import { isReal } from './dtype';
 import { QuantoError } from './error';
 import { recordsGradient } from './grad-mode';
+import { showOp } from './op-observer';
 import { Tensor } from './tensor';
 
 /** What a vjp knows beside the values it saved. */
@@ -43,17 +44,6 @@ export function setQuantizedDispatch(dispatch: QuantizedDispatch): void {
   quantizedDispatch = dispatch;
 }
 
-/** What sees ops as they are applied, with the tensors that went in and came out. */
-export type OpObserver = (op: AnyOp, inputs: readonly Tensor[], output: Tensor) => void;
-
-let opObserver: OpObserver | null = null;
-/** @internal Lets a function see every op from here on, in the order of the calls, until the returned function is called. */
-export function observeOps(observer: OpObserver): () => void {
-  const before = opObserver;
-  opObserver = observer;
-  return () => (opObserver = before);
-}
-
 /** @internal A user may come from plain JavaScript. */
 export function requireTensor(op: string, value: unknown): Tensor {
   if (value instanceof Tensor) return value;
@@ -73,7 +63,7 @@ export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): T
     const metas = inputs.map(({ shape, dtype }) => ({ shape, dtype }));
     output.recordAs(new GradNode(op, attributes, inputs.map(nodeOf), metas, saved));
   }
-  opObserver?.(op, inputs, output);
+  showOp(op, inputs, output);
   // The tape has its own references by now.
   for (const extra of extras) extra.dispose();
   return output;

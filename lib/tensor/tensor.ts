@@ -6,6 +6,7 @@ import { type DType, dtypeCode, dtypeOfCode, dtypes, isDType, type TypedArray } 
 import { QuantoError } from './error';
 import { formatTensor } from './format';
 import { Handle } from './handle';
+import { showOp } from './op-observer';
 import { keep, setTensorTest, trackTensor } from './scope';
 
 /** Numbers nested as deep as the tensor has dimensions. */
@@ -202,7 +203,9 @@ export class Tensor {
 
   /** The same values without gradient history; shares memory. */
   detach(): Tensor {
-    return this.share();
+    const detached = this.share();
+    showOp({ name: 'detach' }, [this], detached);
+    return detached;
   }
 
   /** A float tensor returns itself; a QTensor returns scale x codes. */

@@ -4,7 +4,7 @@ import { type nn } from '../../lib';
 import { native, type NativeTensor } from '../../lib/native';
 import * as ops from '../../lib/ops';
 import { fallbacks, type QBytesTensor, quantizeActivation } from '../../lib/qtensor';
-import { observeOps } from '../../lib/tensor/op';
+import { observeOps } from '../../lib/tensor/op-observer';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { attentionCases, attentionFailures } from '../cases/attention';
 import { childReport } from '../harness/child';

@@ -1,4 +1,19 @@
-import { calibration, freeze, loadQuantized, manualSeed, nn, quantize, randn, saveQuantized, smooth, tensor, type Tensor } from '../../lib';
+import {
+  calibration,
+  freeze,
+  loadQuantized,
+  manualSeed,
+  nn,
+  noGrad,
+  ones,
+  quantize,
+  randn,
+  saveQuantized,
+  smooth,
+  tensor,
+  type Tensor,
+  zeros,
+} from '../../lib';
 import type { QuantizedModule } from '../../lib/quantize';
 import { rejection, temporaryFolder } from '../io/support';
 import { codeOf } from '../harness/errors';
@@ -104,6 +119,64 @@ describe('smooth', () => {
     const loaded = await loadQuantized(new Net(), folder());
     expect(loaded.up.smoothing?.tolist()).toEqual(smoothed.up.smoothing?.tolist());
     expect(loaded.forward(inputs[0]).bytesSync()).toEqual(smoothed.forward(inputs[0]).bytesSync());
+  });
+
+  it('leaves weights that two modules have, and scales no bias that another one has', async () => {
+    class Tied extends nn.Module {
+      readonly embedding = new nn.Embedding(5, 8);
+      readonly norm = new nn.LayerNorm(8);
+      readonly first = new nn.Linear(8, 8);
+      readonly second = new nn.Linear(8, 8);
+      readonly third = new nn.Linear(8, 8);
+      readonly head = new nn.Linear(8, 5, { bias: false });
+      constructor() {
+        super();
+        this.second.weight = this.first.weight;
+        this.third.bias = this.norm.bias;
+        this.head.weight = this.embedding.weight;
+      }
+      forward(index: Tensor): Tensor {
+        const hidden = this.second.forward(this.first.forward(this.norm.forward(this.embedding.forward(index))).relu());
+        return this.head.forward(this.third.forward(hidden).relu());
+      }
+    }
+    const [model, index] = [new Tied(), tensor([0, 3, 4], { dtype: 'int64' })];
+    const before = model.forward(index);
+    expect(await smooth(model, [index])).toEqual([{ layers: ['third'], into: null }]);
+    expect(model.forward(index).allclose(before, { atol: 1e-5, rtol: 1e-4 })).toBe(true);
+  });
+
+  const readers: [string, (hidden: Tensor) => Tensor][] = [
+    ['the caller', (hidden) => hidden],
+    ['detach', (hidden) => hidden.detach()],
+    ['topk', (hidden) => hidden.topk(2).indices],
+    ['argmax', (hidden) => hidden.argmax({ axis: -1 })],
+    ['copy_', (hidden) => noGrad(() => zeros([4, 8]).copy_(hidden))],
+    ['add_', (hidden) => noGrad(() => zeros([4, 8]).add_(hidden))],
+    ['mul_', (hidden) => noGrad(() => ones([4, 8]).mul_(hidden))],
+  ];
+  it.each(readers)('keeps an output that %s reads', async (_, read) => {
+    class TwoOutputs extends nn.Module<[Tensor], { logits: Tensor; other: Tensor }> {
+      readonly norm = new nn.LayerNorm(8);
+      readonly head = new nn.Linear(8, 3);
+      forward(src: Tensor): { logits: Tensor; other: Tensor } {
+        const hidden = this.norm.forward(src);
+        return { logits: this.head.forward(hidden), other: read(hidden) };
+      }
+    }
+    const [model, src] = [new TwoOutputs(), randn([4, 8])];
+    model.norm.loadStateDict({ weight: spread, bias: randn([8]) });
+    const before = model.forward(src);
+    expect(await smooth(model, () => void model.forward(src))).toEqual([{ layers: ['head'], into: null }]);
+    const after = model.forward(src);
+    expect(after.other.tolist()).toEqual(before.other.tolist());
+    expect(after.logits.allclose(before.logits, { atol: 1e-3, rtol: 1e-4 })).toBe(true);
+  });
+
+  it('keeps an output that the function returns', async () => {
+    const net = build();
+    await smooth(net, () => [net.forward(randn([4, 8])), net.norm.forward(randn([4, 8]))]);
+    expect(net.query.smoothing?.shape).toEqual([8]);
   });
 
   it('refuses what it cannot do', async () => {
