@@ -1,4 +1,4 @@
-// Sums and maxima of runs, in a fixed order of operations that the compiler can vectorize.
+// Sums and maxima of runs, in a fixed order of operations that the compiler can vectorize, and walks over long rows.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,9 @@ inline void fetchingNext(const float* x, int64_t n, Body&& body) {
   if (n < kLong) return body(0, n);
   for (int64_t begin = 0; begin < n; begin += kBlock) {
     const int64_t end = begin + kBlock < n ? begin + kBlock : n;
-    for (int64_t i = begin; i < end; i += kLine) __builtin_prefetch(x + n + i, 0, 2);
+    // An address, for there may be no such row.
+    for (int64_t i = begin; i < end; i += kLine)
+      __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(x) + (n + i) * sizeof(float)), 0, 2);
     body(begin, end);
   }
 }

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <system_error>
 #include <thread>
 
 #include "cpu_count.h"
@@ -158,8 +157,8 @@ void startWorkers(int threads) {
       std::thread(runWorker, index).detach();
       pool.workers.store(index + 1);
     }
-  } catch (const std::system_error&) {
-    // The system allows no more threads: go on with those there are.
+  } catch (...) {
+    // The system allows no more threads, or there is no memory for them: go on with those there are.
     pool.threads.store(pool.workers.load() + 1);
   }
   pool.starting.store(false);

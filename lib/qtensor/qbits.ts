@@ -67,8 +67,9 @@ export class QBitsTensor extends QTensor {
 
   override product(src: Tensor, bias: Tensor | undefined): Tensor | null {
     return this.withPacked((codes, shift) => {
-      const [{ bits }, groupSize, summand] = [this.qtype, this.gemmGroupSize, bias?.native ?? null];
-      return native.linearBits(src.native, codes, this.scale.native, shift, summand, bits, groupSize, matmulPrecisionNumber());
+      const { scale, qtype, gemmGroupSize } = this;
+      const summand = bias?.native ?? null;
+      return native.linearBits(src.native, codes, scale.native, shift, summand, qtype.bits, gemmGroupSize, matmulPrecisionNumber());
     });
   }
 

@@ -3,8 +3,8 @@ import * as raw from '../ops/raw';
 import { type Device, deviceCode } from '../tensor/device';
 import { type DType, isDType, isReal, type TypedArray } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
-import { apply, type Op } from '../tensor/op';
 import { matmulPrecisionNumber } from '../tensor/matmul-precision';
+import { apply, type Op } from '../tensor/op';
 import { keep } from '../tensor/scope';
 import { Tensor, type TensorRole } from '../tensor/tensor';
 

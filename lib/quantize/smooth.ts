@@ -164,7 +164,10 @@ export async function smooth(
   }
   const trace = new Trace(model, nameFilter(include, exclude));
   const stop = observeOps((op, inputs, output) => trace.see(op, inputs, output));
-  const unhook = (model as Module).registerForwardHook((_module, _inputs, output) => void trace.leave(output), { keep: false });
+  const left = (_module: Module, _inputs: unknown, output: unknown): undefined => {
+    trace.leave(output);
+  };
+  const unhook = (model as Module).registerForwardHook(left, { keep: false });
   try {
     if (typeof samples === 'function') trace.leave(await samples());
     else for (const sample of samples) noGrad(() => tidy(() => void (model as Module).forward(sample)));

@@ -10,7 +10,7 @@ interface Row {
   readonly operation: string;
   readonly native: keyof typeof native;
   /** As `deviceInfo().cpu` names it; null where there is one kernel for all instruction sets. */
-  readonly kernel: 'int8' | 'bits' | 'conv' | 'float32' | null;
+  readonly kernel: 'int8' | 'w8' | 'bits' | 'conv' | 'float32' | null;
   /** Why it cannot serve a module as it stands; null: it can. */
   readonly refusal: (module: QuantizedModule) => string | null;
 }
@@ -53,7 +53,7 @@ const rows: readonly Row[] = [
   {
     operation: 'linear',
     native: 'linearWeightOnly',
-    kernel: 'float32',
+    kernel: 'w8',
     refusal: (module) => needsInt8Weight(module) ?? needsFloatInput(module),
   },
   { operation: 'linear', native: 'linearBitsInt8', kernel: 'bits', refusal: (module) => needsFewBits(module, 4) ?? needsInt8Input(module) },
@@ -90,7 +90,10 @@ export function serving(module: QuantizedModule): Service | null {
   return null;
 }
 
-/** The names of the kernels in use on the CPU by family, out of `deviceInfo().cpu`: float32 -> avx512, for example. */
+/**
+ * The names of the kernels in use on the CPU by family, out of `deviceInfo().cpu`: float32 -> avx512, for example, and w8 -> vnni/avx512
+ * where layers of some sizes take the one and others the other.
+ */
 export function kernelNames(cpu: string): Readonly<Record<string, string>> {
-  return Object.fromEntries([...cpu.matchAll(/(\w+): ([\w.-]+)/g)].map(([, family, name]) => [family, name]));
+  return Object.fromEntries([...cpu.matchAll(/(\w+): ([\w./-]+)/g)].map(([, family, name]) => [family, name]));
 }

@@ -10,12 +10,14 @@ let current: MatmulPrecision = 'highest';
 
 /**
  * Allows linear layers of quantized weights to round their real activations for speed, as PyTorch's function of this name does for float
- * products. `highest`, the default, keeps float32's accuracy. `high`: int8 weights see activations in 14 bits below the largest of their
- * row, so one of at least 1/64 of it is as exact as a bfloat16 or more so, which takes half the time on AMX, AVX-512 VNNI, AVX-VNNI and ARM's dot products;
- * weights of other types, on AMX alone, see two bfloat16 terms, 16 bits. `medium`: these see plain bfloat16. Elsewhere, and for float
- * weights, integer activations and gradients, nothing changes.
+ * products. For int8 weights on AMX, AVX-512 VNNI, AVX-VNNI and the dot products of ARM, both `high` and `medium` take activations in 14
+ * bits below the largest of their row, half the steps of `highest`: one of at least 1/64 of the largest is as exact as a bfloat16, or more
+ * so. For weights of other types, on AMX alone, `high` takes two bfloat16 terms of each activation, 16 bits, and `medium` one, instead of
+ * three. `highest`, the default, keeps float32's accuracy.
  *
- * It holds for calls made after it, in this thread of JavaScript. Throws INVALID_ARGUMENT for another name.
+ * Nothing changes elsewhere, and for float weights, integer activations, gradients, rows of more than 131,071 values, and inputs that
+ * contain an infinity or NaN or a row of nothing but numbers below 2^-113. It holds for calls made after it, in this thread of JavaScript.
+ * Throws INVALID_ARGUMENT for another name.
  */
 export function setFloat32MatmulPrecision(precision: MatmulPrecision): void {
   const given: unknown = precision;
@@ -28,6 +30,7 @@ export function setFloat32MatmulPrecision(precision: MatmulPrecision): void {
   current = precision;
 }
 
+/** The precision that was asked for last; `highest` at first. */
 export function getFloat32MatmulPrecision(): MatmulPrecision {
   return current;
 }

@@ -350,7 +350,7 @@ void weightOnlyOutlier(int exponent, Precision precision, double rounding) {
 }
 
 // Rows of any magnitude, one value of which is far above the others.
-void weightOnlyRange(int exponent) {
+void weightOnlyRange(int exponent, Precision precision, double rounding) {
   constexpr int64_t kM = 5, kN = 20, kK = 70;
   const TestWeight weight(kN, kK, Order::gaps, false);
   TestMatrix a(kM, kK, DType::float32, Order::rows), one(1, kN, DType::float32, Order::rows);
@@ -359,19 +359,38 @@ void weightOnlyRange(int exponent) {
   for (int64_t i = 0; i < kM * kK; ++i) values[i] = std::ldexp(values[i], exponent);
   for (int64_t i = 0; i < kM; ++i) values[i * kK + 3 * i] *= 1000;
   TestOutput out(kM, kN, DType::float32, Order::rows);
-  CHECK(gemmWeightOnly(kM, kN, kK, a.matrix, weight.view(true), {scales, DType::float32, 1}, out.view(nullptr)) == Status::ok,
+  CHECK(gemmWeightOnly(kM, kN, kK, a.matrix, weight.view(true), {scales, DType::float32, 1}, out.view(nullptr), precision) == Status::ok,
         "gemmWeightOnly failed");
   for (int64_t i = 0; i < kM; ++i) {
+    double largest = 0;
+    for (int64_t l = 0; l < kK; ++l) largest = std::fmax(largest, std::fabs(values[i * kK + l]));
     for (int64_t j = 0; j < kN; ++j) {
-      double sum = 0, magnitudes = 0;
+      double sum = 0, magnitudes = 0, weights = 0;
       for (int64_t l = 0; l < kK; ++l) {
         const double product = double{values[i * kK + l]} * weight.at(j, l);
-        sum += product, magnitudes += std::fabs(product);
+        sum += product, magnitudes += std::fabs(product), weights += std::fabs(weight.at(j, l));
       }
-      const double allowed = magnitudes * (kK + 4) * 0x1p-24 + kK * 0x1p-149;
+      const double allowed = magnitudes * (kK + 4) * 0x1p-24 + kK * 0x1p-149 + weights * largest * rounding;
       CHECK(std::fabs(out.at(i, j) - sum) <= allowed, "exponent %d at %ld,%ld: %.9g expected %.9g", exponent, long(i), long(j),
             out.at(i, j), sum);
     }
+  }
+}
+
+// Of one value and a weight of 1 the result is the value as it was rounded: to the nearest multiple of its unit, half to even.
+void roundedValues() {
+  if (!int8Kernel().digits) return;
+  constexpr int64_t kM = 200;
+  const int8_t one = 1;
+  const float scale = 1;
+  std::vector<float> values, out(kM);
+  for (int64_t i = 0; i < kM; ++i) values.push_back(1 + static_cast<float>(i) * 0x1p-15f);  // by a quarter of the unit
+  CHECK(gemmWeightOnly(kM, 1, 1, {values.data(), DType::float32, 1, 1}, {&one, 1, 1, false}, {&scale, DType::float32, 0},
+                       {out.data(), DType::float32, 1, 1, nullptr, DType::float32, 0}, Precision::high) == Status::ok,
+        "gemmWeightOnly failed");
+  for (int64_t i = 0; i < kM; ++i) {
+    const double expected = std::nearbyint(values[i] * 0x1p13) * 0x1p-13;
+    CHECK(out[i] == expected, "%.9g became %.9g, not %.9g", values[i], out[i], expected);
   }
 }
 
@@ -389,7 +408,10 @@ void specials() {
     }
     for (const Precision precision : {Precision::highest, Precision::high, Precision::medium}) weightOnlySpecials(m, precision);
   }
-  for (const int exponent : {-140, -120, -108, -107, -106, -98, -97, -91, -60, 0, 60, 110}) weightOnlyRange(exponent);
+  for (const int exponent : {-140, -120, -108, -107, -106, -98, -97, -91, -60, 0, 60, 110}) {
+    weightOnlyRange(exponent, Precision::highest, 0);
+    weightOnlyRange(exponent, Precision::high, 0x1p-14);
+  }
   for (const int exponent : {4, 10, 20, 40}) {
     weightOnlyOutlier(exponent, Precision::highest, 0x1p-30);
     weightOnlyOutlier(exponent, Precision::high, 0x1p-14);
@@ -403,6 +425,7 @@ int main(int, char** argv) {
   sampledSizes();
   edges();
   specials();
+  roundedValues();
   char name[100];
   std::snprintf(name, sizeof name, "gemm_test (%s)", gemmDescription());
   return check::report(name);

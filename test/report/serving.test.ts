@@ -12,8 +12,8 @@ const linear = (weights: string | null, activations: string | null, calibrate = 
 
 test.each<[string, QuantizedModule, string, string | null, RegExp[]]>([
   ['int8 on both sides', linear('qint8', 'qint8'), 'linearInt8', 'int8', []],
-  ['int8 weights', linear('qint8', null), 'linearWeightOnly', 'float32', [/^linearInt8: the input is float$/]],
-  ['not calibrated', linear('qint8', 'qint8', false), 'linearWeightOnly', 'float32', [/^linearInt8: the input is float$/]],
+  ['int8 weights', linear('qint8', null), 'linearWeightOnly', 'w8', [/^linearInt8: the input is float$/]],
+  ['not calibrated', linear('qint8', 'qint8', false), 'linearWeightOnly', 'w8', [/^linearInt8: the input is float$/]],
   [
     'float8 weights',
     linear('qfloat8', null),
@@ -98,6 +98,6 @@ test.each([
 });
 
 test('the kernels are those of the machine', () => {
-  expect(kernelNames('isa=vnni; float32: avx512, int8: amx-int8')).toEqual({ float32: 'avx512', int8: 'amx-int8' });
-  expect(Object.keys(kernelNames(deviceInfo().cpu))).toEqual(expect.arrayContaining(['float32', 'int8', 'bits', 'conv']));
+  expect(kernelNames('isa=vnni; float32: avx512, w8: vnni/avx512')).toEqual({ float32: 'avx512', w8: 'vnni/avx512' });
+  expect(Object.keys(kernelNames(deviceInfo().cpu))).toEqual(expect.arrayContaining(['float32', 'int8', 'w8', 'bits', 'conv']));
 });

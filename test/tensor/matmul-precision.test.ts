@@ -49,7 +49,7 @@ test('refuses other names', () => {
 
 const roundsInt8 = /int8: (amx|vnni|avxvnni|dotprod)\b/.test(deviceInfo().cpu);
 
-// How far an activation may be moved: as a part of the largest in its row, which is one of these at least everywhere.
+// How far an activation may be moved at most, as a part of the largest in its row.
 const bounds = [
   ['qint8', 'high', 2 ** -14],
   ['qint8', 'medium', 2 ** -14],
@@ -76,9 +76,9 @@ test.each(bounds)('%s weights: %s moves each activation by its bound at most', (
       const row = values.subarray(i * inputs, (i + 1) * inputs);
       const largest = row.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
       for (let j = 0; j < 48; j++) {
-        // A code less its centre, times the scale, is at most 16/15 of the row's largest weight. Both results are float32 sums besides.
-        const most = weight.subarray(j * inputs, (j + 1) * inputs).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-        const allowed = (rounding + 2 * (inputs + 5) * 2 ** -24) * largest * inputs * most * (16 / 15);
+        const magnitudes = weight.subarray(j * inputs, (j + 1) * inputs).reduce((sum, value) => sum + Math.abs(value), 0);
+        // Both results are float32 sums besides. Of weights with shifts it is codes less their centre that meet rounded values.
+        const allowed = (rounding + 2 * (inputs + 5) * 2 ** -24) * largest * magnitudes * (weights === 'qint4' ? 4 : 1);
         expect(Math.abs(rounded[i * 48 + j] - expected[i * 48 + j])).toBeLessThanOrEqual(allowed);
       }
     }

@@ -272,7 +272,7 @@ Status gemmBitsInt8ByTiles(int64_t m, int64_t n, int64_t k, const Int8Source& a,
     const int8_t* in = rows.codes(row, rowScales[row], buffer);
     for (int64_t group = 0; group < bits.at.groups(); ++group, in += size, codes += bits.groupValues()) {
       std::memcpy(codes, in, size);
-      int32_t total = 0;
+      int64_t total = 0;
       for (int64_t l = 0; l < size; ++l) total += in[l];
       sums[group] = static_cast<float>(total);
     }

@@ -112,7 +112,8 @@ int64_t packedInt8Bytes(int64_t n, int64_t k);
 void packInt8(int64_t n, int64_t k, const int8_t* source, int64_t rowStride, int64_t columnStride, void* packed);
 void unpackInt8(int64_t n, int64_t k, const void* packed, int8_t* out);
 
-// The implementations chosen on this machine, for QUANTO_VERBOSE=dispatch and deviceInfo(): "float32: avx512, int8: vnni, bits: vnni".
+// The implementations chosen on this machine, for deviceInfo(): "float32: avx512, int8: vnni, w8: vnni/avx512, bits: vnni". Of int8 weights
+// under float rows (w8) the size of the layer decides between two.
 const char* gemmDescription();
 
 }  // namespace quanto::cpu

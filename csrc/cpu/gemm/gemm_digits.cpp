@@ -56,7 +56,7 @@ struct DigitFinish {
 
 bool takesDigits(const Int8Kernel& kernel, int64_t m, int64_t n, int64_t k, Precision precision) {
   if (!kernel.digits || k > kLongest) return false;
-  return precision != Precision::highest || m <= kernel.digitRows || k * n >= (k + n) * kernel.digitSize;
+  return precision != Precision::highest || m <= kernel.digitRows || (k > 0 && k * n / (k + n) >= kernel.digitSize);
 }
 
 Status gemmByDigits(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,

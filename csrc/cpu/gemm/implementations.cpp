@@ -79,9 +79,12 @@ const BitsKernel& bitsKernel() {
 
 const char* gemmDescription() {
   struct Text {
-    char chars[64];
+    char chars[128];
     Text() {
-      std::snprintf(chars, sizeof chars, "float32: %s, int8: %s, bits: %s", floatKernel().name, int8Kernel().name, bitsKernel().name);
+      const char *real = floatKernel().name, *integer = int8Kernel().name;
+      const bool digits = int8Kernel().digits, always = digits && int8Kernel().digitRows == INT64_MAX;
+      std::snprintf(chars, sizeof chars, "float32: %s, int8: %s, w8: %s%s%s, bits: %s", real, integer, digits ? integer : real,
+                    digits && !always ? "/" : "", digits && !always ? real : "", bitsKernel().name);
     }
   };
   static const Text text;

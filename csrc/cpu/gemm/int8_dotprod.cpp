@@ -13,7 +13,7 @@ constexpr int kVectors = 4;  // of a panel, 4 columns each
 // 6 x 4 sums, 4 vectors of weights and 1 of a: 29 of the 32 registers.
 constexpr int kRows = 6;
 // Four digits of a value are never worth it: as many steps as float32 takes. Not measured: no such machine was at hand.
-constexpr int64_t kDigitRows = 0, kDigitSize = int64_t{1} << 32;
+constexpr int64_t kDigitRows = 0, kDigitSize = INT64_MAX;
 
 template <int rows>
 void tileOf(const Int8Tile& tile) {

@@ -85,7 +85,7 @@ constexpr int kMaxSums = kMaxTileHeight * kMaxUnitPanels * 16;
 // Values in fixed point as so many digits to the base 256, from -128 to 127 (gemm_digits.h).
 struct DigitForm {
   int digits;
-  // round(in * 2^exponent), less than 2^numberBits: digit i, the highest first, goes to out[i * outStride] as the kernel's packRow has
+  // round(in * 2^exponent), at most 2^numberBits: digit i, the highest first, goes to out[i * outStride] as the kernel's packRow has
   // codes.
   void (*split)(int64_t count, const float* in, int exponent, int8_t* out, int64_t outStride);
   // As Int8Kernel::scale, of rows that have the sums of their digits in as many rows each.

@@ -84,17 +84,21 @@ struct Source {
   static void fill(const void* context, int64_t column, int64_t columns, int64_t firstK, int64_t k, float* out, int64_t width) {
     const Source& source = *static_cast<const Source*>(context);
     const WeightForm& at = source.at;
-    if (k == 0) return;
-    const int64_t firstGroup = firstK / at.groupSize, groups = (firstK + k - 1) / at.groupSize - firstGroup + 1;
-    thread_local ThreadBuffer memory;
-    thread_local float few[2 * 8 * kBitsColumns];
-    float* scale = groups <= 8 ? few : static_cast<float*>(memory.get(2 * groups * kBitsColumns * sizeof(float)));
-    float* shift = source.shift.data ? scale + groups * kBitsColumns : nullptr;
-    for (int64_t j = 0; j < columns; j += kBitsColumns) {
-      const int64_t panel = (column + j) / kBitsColumns;
-      transposeGroups(source.kernel, source.scale, at.n, at.groups(), panel, firstGroup, groups, scale);
-      if (shift) transposeGroups(source.kernel, source.shift, at.n, at.groups(), panel, firstGroup, groups, shift);
-      source.bits.unpack({at.code, at.groupSize, source.panel(panel), firstK, k, scale, shift, out + j, width});
+    constexpr int64_t kGroups = 32;
+    alignas(64) float scale[kGroups * kBitsColumns], shifts[kGroups * kBitsColumns];
+    float* shift = source.shift.data ? shifts : nullptr;
+    int64_t end;
+    for (int64_t begin = firstK; begin < firstK + k; begin = end) {
+      const int64_t firstGroup = begin / at.groupSize;
+      end = std::min(firstK + k, (firstGroup + kGroups) * at.groupSize);
+      const int64_t groups = (end - 1) / at.groupSize - firstGroup + 1;
+      for (int64_t j = 0; j < columns; j += kBitsColumns) {
+        const int64_t panel = (column + j) / kBitsColumns;
+        transposeGroups(source.kernel, source.scale, at.n, at.groups(), panel, firstGroup, groups, scale);
+        if (shift) transposeGroups(source.kernel, source.shift, at.n, at.groups(), panel, firstGroup, groups, shift);
+        source.bits.unpack(
+            {at.code, at.groupSize, source.panel(panel), begin, end - begin, scale, shift, out + (begin - firstK) * width + j, width});
+      }
     }
   }
 };
@@ -209,10 +213,11 @@ template <int parts>
 void packIntegers(const WeightForm& at, const int8_t* row, int64_t rows, int8_t* out, float* sums, int32_t* centring) {
   constexpr int kValues = 4 * parts;
   for (int64_t group = 0; group < at.groups(); ++group, row += at.groupSize) {
-    int32_t sum = 0;
+    int64_t sum = 0;
     for (int64_t l = 0; l < at.groupSize; ++l) sum += row[l];
     sums[group * rows] = static_cast<float>(sum);
-    centring[group * rows] = -bitsCenter(at.code) * sum;
+    // It may wrap around; with the sum of the codes it is what fits.
+    centring[group * rows] = static_cast<int32_t>(-bitsCenter(at.code) * sum);
     int64_t l = 0;
     for (; l + kPlaced <= at.groupSize; l += kPlaced) out = placeParts<parts, kPlaced>(row + l, rows, out);
     for (; l + kValues <= at.groupSize; l += kValues) out = placeParts<parts, kValues>(row + l, rows, out);
