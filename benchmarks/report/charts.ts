@@ -5,7 +5,7 @@ import { geometricMean, speedup } from '../harness/compare';
 import type { BenchmarkResult } from '../harness/run';
 import type { MachineResults } from './machines';
 
-const size = { width: 880, height: 380 };
+const size = { width: 960, height: 380 };
 
 /** A line of ratios over one parameter, or bars of them; 1 is where both are as fast. */
 interface Plot {
@@ -23,7 +23,7 @@ function draw({ title, type, xName, categories, series }: Plot): string {
     backgroundColor: '#fff',
     title: { text: title, left: 'center', top: 8, textStyle: { fontSize: 14 } },
     // Fonts differ in width from what is assumed here, so there is room to spare.
-    legend: { top: 34, itemGap: 36, itemWidth: 18, textStyle: { fontSize: 11 }, data: series.map(({ name }) => name) },
+    legend: { top: 34, itemGap: 22, itemWidth: 18, textStyle: { fontSize: 11 }, data: series.map(({ name }) => name) },
     grid: { top: 92, left: 56, right: 24, bottom: 52 },
     xAxis: {
       type: 'category',
