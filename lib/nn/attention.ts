@@ -16,6 +16,15 @@ import { filledParameter, type LayerOptions, requireLayerDType, requireSizes } f
 import { Linear } from './linear';
 import { Module } from './module';
 
+/** Another shape of as many elements would be read in another order. */
+function requireMaskShape(name: string, { shape }: Tensor, wanted: readonly number[]): void {
+  if (shape.length === wanted.length && shape.every((size, i) => size === wanted[i])) return;
+  throw new QuantoError(
+    'SHAPE_MISMATCH',
+    `[MultiheadAttention] expected ${name} of shape [${wanted.join(', ')}] but got [${shape.join(', ')}]`,
+  );
+}
+
 export interface MultiheadAttentionCall {
   /** Queries see only the keys up to their own place. */
   causal?: boolean;
@@ -124,9 +133,12 @@ export class MultiheadAttention extends Module<
     const parts: Tensor[] = [];
     if (causal) parts.push(hidden(triu(ones([length, keys], { dtype: 'bool', device: q.device }), 1)));
     if (attnMask) {
+      const mine = attnMask.ndim === 3 ? [batch * heads, length, keys] : [length, keys];
+      requireMaskShape('attnMask', attnMask, mine);
       const mask = attnMask.ndim === 3 ? reshape(attnMask, batch, heads, length, keys) : attnMask;
       parts.push(mask.dtype === 'bool' ? hidden(mask) : mask);
     }
+    if (keyPaddingMask) requireMaskShape('keyPaddingMask', keyPaddingMask, [batch, keys]);
     if (keyPaddingMask) parts.push(hidden(reshape(keyPaddingMask, batch, 1, 1, keys)));
     return parts.length > 0 ? parts.reduce((sum, part) => add(sum, part)) : null;
   }

@@ -1,7 +1,9 @@
 // Layers without state, under the names of torch.nn.functional. All are ops with gradients.
 import { div, maximum } from '../ops/binary';
+import { to } from '../ops/convert';
 import { sum } from '../ops/reduce';
 import { sqrt, square } from '../ops/unary';
+import { isReal } from '../tensor/dtype';
 import { tidy } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 
@@ -30,7 +32,9 @@ export { gelu, relu, sigmoid, silu, tanh } from '../ops/unary';
 export function normalize(src: Tensor, options: { axis?: number; eps?: number } = {}): Tensor {
   const { axis = -1, eps = 1e-12 } = options;
   return tidy(() => {
-    const norm = sqrt(sum(square(src), { axis, keepdim: true }));
-    return div(src, maximum(norm, eps));
+    // In float32 squares stay in range, and the bound goes below the root, whose slope at 0 is infinite.
+    const wide = to(src, 'float32');
+    const squares = maximum(sum(square(wide), { axis, keepdim: true }), Math.max(eps * eps, 2 ** -126));
+    return to(div(wide, sqrt(squares)), isReal(src.dtype) ? src.dtype : 'float32');
   });
 }

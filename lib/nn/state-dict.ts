@@ -2,6 +2,7 @@ import { native } from '../native';
 import { isReal } from '../tensor/dtype';
 import { deviceCode } from '../tensor/device';
 import { QuantoError } from '../tensor/error';
+import { requireTensor } from '../tensor/op';
 import type { Tensor } from '../tensor/tensor';
 
 /** Tensors by the dotted names of PyTorch: 'layer1.0.conv1.weight'. */
@@ -31,7 +32,9 @@ export class LoadReport {
     readonly assign: boolean,
     /** Whether every tensor of the state dict is given up: freed as soon as its values are taken, or kept as it is where that fits. */
     readonly consume = false,
-  ) {}
+  ) {
+    for (const [key, value] of Object.entries(sd)) requireTensor(`loadStateDict: ${key}`, value);
+  }
 
   /** Whether the state dict has an entry; does not count as asking for it. */
   has(key: string): boolean {

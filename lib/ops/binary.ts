@@ -79,7 +79,8 @@ export const mul = define('mul', { saves: 'operands', of: (dy, a, b) => [() => r
 /** True division: integers become float32. */
 export const div = define('div', {
   saves: 'operands',
-  of: (dy, a, b) => [() => raw.div(dy, b), () => raw.neg(raw.div(raw.mul(dy, a), compute('mul', b, b)))],
+  // b * b would leave the range of narrow dtypes.
+  of: (dy, a, b) => [() => raw.div(dy, b), () => raw.neg(raw.mul(dy, compute('div', compute('div', a, b), b)))],
 });
 /** a to the power b; integers become float32. */
 export const pow = define('pow', {

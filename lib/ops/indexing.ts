@@ -5,9 +5,8 @@ import { showOp } from '../tensor/op-observer';
 import { tidy } from '../tensor/scope';
 import { Tensor } from '../tensor/tensor';
 
-import { eq } from './binary';
 import { to } from './convert';
-import { arange } from './creation';
+import { ones, zeros } from './creation';
 import * as raw from './raw';
 import { unsqueeze } from './shape';
 
@@ -135,10 +134,11 @@ export function triu(src: Tensor, diagonal = 0): Tensor {
   return apply(triuOp, [src], diagonal);
 }
 
-/** int64 [...index.shape, classes]: 1 at each index, 0 elsewhere. */
+/** int64 [...index.shape, classes]: 1 at each index, 0 elsewhere. An index outside the classes fails where the result is read. */
 export function oneHot(index: Tensor, classes: number): Tensor {
-  const { device } = requireTensor('oneHot', index);
-  return tidy(() => to(eq(unsqueeze(index, -1), to(arange(classes), device)), 'int64'));
+  const { device, shape } = requireTensor('oneHot', index);
+  const options = { dtype: 'int64', device } as const;
+  return tidy(() => scatterAdd(zeros([...shape, classes], options), -1, unsqueeze(to(index, 'int64'), -1), ones([...shape, 1], options)));
 }
 
 export const indexOps: readonly AnyOp[] = [indexSelectOp, indexAddOp, gatherOp, scatterAddOp, embeddingOp, trilOp, triuOp];

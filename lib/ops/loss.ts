@@ -4,7 +4,7 @@ import { type AnyOp, apply, type Op, requireTensor } from '../tensor/op';
 import { tidy } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 
-import { add, div, lt, mul, ne, sub, where } from './binary';
+import { add, div, minimum, mul, ne, sub, where } from './binary';
 import { to } from './convert';
 import { gather } from './indexing';
 import { logSoftmax } from './norm';
@@ -28,11 +28,13 @@ function reduce(op: string, losses: Tensor, reduction: Reduction): Tensor {
   throw new QuantoError('INVALID_ARGUMENT', `[${op}] expected reduction 'none', 'mean' or 'sum' but got ${reduction as string}`);
 }
 
-function requireSameShape(op: string, src: Tensor, target: Tensor): void {
-  const [given, wanted] = [requireTensor(op, target).shape, requireTensor(op, src).shape];
+function requireTargetShape(op: string, target: Tensor, wanted: readonly number[]): void {
+  const { shape: given } = requireTensor(op, target);
   if (given.length === wanted.length && given.every((size, i) => size === wanted[i])) return;
   throw new QuantoError('SHAPE_MISMATCH', `[${op}] expected a target of shape [${wanted.join(', ')}] but got [${given.join(', ')}]`);
 }
+
+const requireSameShape = (op: string, src: Tensor, target: Tensor) => requireTargetShape(op, target, requireTensor(op, src).shape);
 
 export interface NllOptions extends LossOptions {
   /** Targets of this value have no loss and do not count in the mean. Default: -100. */
@@ -42,6 +44,17 @@ export interface NllOptions extends LossOptions {
 /** The dimension of the classes: 1 in [N, C, ...], 0 in a single sample [C]. */
 const classAxis = (src: Tensor) => (src.ndim === 1 ? 0 : 1);
 
+/** Classes as int64, one for each sample. */
+function classesFor(op: string, src: Tensor, target: Tensor): Tensor {
+  const axis = classAxis(src);
+  requireTargetShape(
+    op,
+    target,
+    src.shape.filter((_, i) => i !== axis),
+  );
+  return isReal(target.dtype) ? target : to(target, 'int64');
+}
+
 /** `losses` at counted targets, reduced over these alone. */
 function reduceCounted(op: string, losses: Tensor, counted: Tensor, reduction: Reduction): Tensor {
   const kept = where(counted, losses, 0);
@@ -50,7 +63,7 @@ function reduceCounted(op: string, losses: Tensor, counted: Tensor, reduction: R
 }
 
 /**
- * Negative log likelihood: -src[n, target[n]] of log probabilities [N, C, ...] for classes (int64 [N, ...]). A target outside the classes
+ * Negative log likelihood: -src[n, target[n]] of log probabilities [N, C, ...] for classes (integers [N, ...]). A target outside the classes
  * fails with INDEX_OUT_OF_RANGE where the result is read.
  */
 export function nllLoss(src: Tensor, target: Tensor, { ignoreIndex = -100, reduction = 'mean' }: NllOptions = {}): Tensor {
@@ -58,8 +71,9 @@ export function nllLoss(src: Tensor, target: Tensor, { ignoreIndex = -100, reduc
   requireTensor('nllLoss', target);
   return tidy(() => {
     const axis = classAxis(src);
-    const counted = ne(target, ignoreIndex);
-    const places = unsqueeze(where(counted, target, 0), axis);
+    const classes = classesFor('nllLoss', src, target);
+    const counted = ne(classes, ignoreIndex);
+    const places = unsqueeze(where(counted, classes, 0), axis);
     const losses = neg(squeeze(gather(src, axis, places), axis));
     return reduceCounted('nllLoss', losses, counted, reduction);
   });
@@ -88,9 +102,10 @@ export function crossEntropy(src: Tensor, target: Tensor, options: CrossEntropyO
       const smooth = add(mul(target, 1 - labelSmoothing), labelSmoothing / src.shape[axis]);
       return reduce('crossEntropy', neg(sum(mul(logProbabilities, smooth), axis)), reduction);
     }
-    const likelihood = nllLoss(logProbabilities, target, { ignoreIndex, reduction });
+    const classes = classesFor('crossEntropy', src, target);
+    const likelihood = nllLoss(logProbabilities, classes, { ignoreIndex, reduction });
     if (labelSmoothing === 0) return likelihood;
-    const spread = reduceCounted('crossEntropy', neg(mean(logProbabilities, axis)), ne(target, ignoreIndex), reduction);
+    const spread = reduceCounted('crossEntropy', neg(mean(logProbabilities, axis)), ne(classes, ignoreIndex), reduction);
     return add(mul(likelihood, 1 - labelSmoothing), mul(spread, labelSmoothing));
   });
 }
@@ -112,10 +127,10 @@ export function huberLoss(src: Tensor, target: Tensor, { reduction = 'mean', del
   requireSameShape('huberLoss', src, target);
   if (!(delta > 0)) throw new QuantoError('INVALID_ARGUMENT', `[huberLoss] expected delta > 0 but got ${delta}`);
   return tidy(() => {
+    // Where the distance is infinite, nothing is multiplied by it.
     const distance = abs(sub(src, target));
-    const near = mul(square(distance), 0.5);
-    const far = mul(sub(distance, delta / 2), delta);
-    return reduce('huberLoss', where(lt(distance, delta), near, far), reduction);
+    const near = minimum(distance, delta);
+    return reduce('huberLoss', mul(near, sub(distance, mul(near, 0.5))), reduction);
   });
 }
 
@@ -125,13 +140,19 @@ export function smoothL1Loss(src: Tensor, target: Tensor, { reduction = 'mean', 
   return div(huberLoss(src, target, { reduction, delta: beta }), beta);
 }
 
+/** log(1 + x), of small x too: the logarithm of the rounded sum, times the part of x that the sum kept (Kahan's, in Goldberg 1991). */
+function logOnePlus(x: Tensor): Tensor {
+  const sum = raw.add(x, 1);
+  const kept = raw.sub(sum, 1);
+  return raw.where(raw.binary('eq', kept, 0), x, raw.div(raw.mul(raw.unary('log', sum), x), kept));
+}
+
 const binaryCrossEntropyOp: Op = {
   name: 'binaryCrossEntropyWithLogits',
   // max(x, 0) - x * y + log(1 + exp(-|x|)) never overflows.
   forward: ([src, target]) =>
     tidy(() => {
-      const tail = raw.unary('log', raw.add(raw.unary('exp', raw.neg(raw.unary('abs', src))), 1));
-      return raw.add(raw.sub(raw.unary('relu', src), raw.mul(src, target)), tail);
+      return raw.add(raw.sub(raw.unary('relu', src), raw.mul(src, target)), logOnePlus(raw.unary('exp', raw.neg(raw.unary('abs', src)))));
     }),
   save: (inputs) => inputs,
   vjp: (dy, [src, target]) => [() => raw.mul(dy, raw.sub(raw.unary('sigmoid', src), target)), () => raw.neg(raw.mul(dy, src))],

@@ -1,4 +1,5 @@
 import { native, ReduceOp } from '../native';
+import { dtypeCode } from '../tensor/dtype';
 import { type AnyOp, apply, type Op, requireTensor, type Vjp } from '../tensor/op';
 import { showOp } from '../tensor/op-observer';
 import { Tensor } from '../tensor/tensor';
@@ -31,16 +32,19 @@ function unfold(folded: Tensor, shape: readonly number[], { axes }: Attributes):
 
 /** Elements folded into each result. */
 function foldedCount(shape: readonly number[], { axes }: Attributes): number {
-  const folded = axes.length === 0 ? shape : [...new Set(axes.map((axis) => raw.wrapAxis(axis, shape.length)))].map((axis) => shape[axis]);
+  // A tensor without dims has an axis to fold, too, as in PyTorch.
+  const sizes = shape.length === 0 ? [1] : shape;
+  const folded = axes.length === 0 ? sizes : [...new Set(axes.map((axis) => raw.wrapAxis(axis, sizes.length)))].map((axis) => sizes[axis]);
   return folded.reduce((product, size) => product * size, 1);
 }
 
 /** The gradient of an extreme is shared evenly by the elements that reach it, as PyTorch's amax shares it. */
 const extreme: Vjp<Attributes> = (dy, [src, output], { attributes, inputs: [{ shape }] }) => [
   () => {
-    const hits = raw.cast(raw.binary('eq', src, unfold(output, shape, attributes)), dy.dtype);
+    // Narrow dtypes count only so far.
+    const hits = raw.cast(raw.binary('eq', src, unfold(output, shape, attributes)), 'float32');
     const shares = raw.div(hits, raw.reduce('sum', hits, attributes.axes, true));
-    return raw.mul(shares, unfold(dy, shape, attributes));
+    return raw.mul(raw.cast(shares, dy.dtype), unfold(dy, shape, attributes));
   },
 ];
 
@@ -137,16 +141,21 @@ export function argmin(src: Tensor, options: number | ArgOptions = {}): Tensor {
   return argReduce('min', src, typeof options === 'number' ? { axis: options } : options);
 }
 
+const runningSum = (src: Tensor, axis: number) => Tensor.fromNative(native.cumsum(src.native, axis));
+
+/** The elements along an axis in reverse order. */
+function reversed(src: Tensor, axis: number): Tensor {
+  const last = src.shape[raw.wrapAxis(axis, src.ndim)] - 1;
+  const places = native.arange(last, -1, -1, dtypeCode('int64'), native.deviceOf(src.native));
+  return Tensor.fromNative(native.indexSelect(src.native, axis, places));
+}
+
 const cumsumOp: Op<number> = {
   name: 'cumsum',
-  forward: ([src], axis) => Tensor.fromNative(native.cumsum(src.native, axis)),
+  forward: ([src], axis) => runningSum(src, axis),
+  // The sum over everything from an element on.
   vjp: (dy, _, { attributes: axis, inputs: [{ shape }] }) => [
-    // The sum over everything from an element on: total - running sum + own value.
-    () => {
-      if (shape.length === 0) return dy;
-      const total = raw.reduce('sum', dy, [axis], true);
-      return raw.add(raw.sub(total, Tensor.fromNative(native.cumsum(dy.native, axis))), dy);
-    },
+    () => (shape.length === 0 ? dy : reversed(runningSum(reversed(dy, axis), axis), axis)),
   ],
 };
 

@@ -213,7 +213,8 @@ export function chunk(src: Tensor, count: number, axis = 0): Tensor[] {
   if (!Number.isInteger(count) || count < 1)
     throw new QuantoError('INVALID_ARGUMENT', `[chunk] expected a count of at least 1 but got ${count}`);
   const length = requireTensor('chunk', src).shape[raw.axisOf('chunk', axis, src.ndim)];
-  return split(src, Math.max(1, Math.ceil(length / count)), axis);
+  // Of nothing there are as many pieces as were asked for.
+  return split(src, length === 0 ? Array.from({ length: count }, () => 0) : Math.ceil(length / count), axis);
 }
 
 const catOp: Op<number> = {

@@ -26,8 +26,9 @@ export class Adam extends Optimizer<AdamOptions> {
 
   protected check(options: AdamOptions): void {
     this.requireOptions(options, { eps: 0, weightDecay: 0 });
-    if (options.betas.length !== 2 || !options.betas.every((beta) => beta >= 0 && beta < 1)) {
-      throw new QuantoError('INVALID_ARGUMENT', `[Adam] expected two betas from 0 to below 1 but got ${options.betas.join(', ')}`);
+    const betas: unknown = options.betas;
+    if (!Array.isArray(betas) || betas.length !== 2 || !betas.every((beta: unknown) => typeof beta === 'number' && beta >= 0 && beta < 1)) {
+      throw new QuantoError('INVALID_ARGUMENT', `[Adam] expected two betas from 0 to below 1 but got ${String(betas)}`);
     }
   }
 

@@ -107,6 +107,8 @@ export abstract class Optimizer<Options extends { lr: number }> {
   step(): void {
     noGrad(() => {
       for (const group of this.paramGroups) {
+        // A rate is a plain property, which anyone may set.
+        this.requireOptions(group, { lr: 0 });
         for (const parameter of group.params) {
           if (!parameter.grad) continue;
           if (parameter.isQuantized) {

@@ -5,13 +5,13 @@ interface HasLearningRates {
   readonly paramGroups: readonly { lr: number }[];
 }
 
-/** Sets learning rates from the number of `step()` calls; rates at the time of construction are the base. */
+/** Sets learning rates from the number of `step()` calls; rates at the time of construction, or of groups added later, are the base. */
 abstract class Scheduler {
-  private readonly base: readonly number[];
+  private readonly base = new WeakMap<object, number>();
   private steps = 0;
 
   constructor(private readonly optimizer: HasLearningRates) {
-    this.base = optimizer.paramGroups.map((group) => group.lr);
+    for (const group of optimizer.paramGroups) this.base.set(group, group.lr);
   }
 
   /** The rate after a number of steps. */
@@ -20,9 +20,11 @@ abstract class Scheduler {
   /** Once an epoch, or once an update, after the optimizer's own step. */
   step(): void {
     this.steps++;
-    this.optimizer.paramGroups.forEach((group, i) => {
-      group.lr = this.rate(this.base[i], this.steps);
-    });
+    for (const group of this.optimizer.paramGroups) {
+      const base = this.base.get(group) ?? group.lr;
+      this.base.set(group, base);
+      group.lr = this.rate(base, this.steps);
+    }
   }
 }
 

@@ -4,7 +4,10 @@ import { QuantoError } from '../tensor/error';
 import { type Calibration, type CalibrationOptions, calibrations } from './calibration-scope';
 import type { QuantizedModule } from './qmodule';
 
-function begin(options: CalibrationOptions): Calibration {
+function begin(options: CalibrationOptions | null): Calibration {
+  if (typeof options !== 'object' || options === null) {
+    throw new QuantoError('INVALID_ARGUMENT', `[calibration] expected a function or options but got ${String(options)}`);
+  }
   const { momentum = 0.9, streamline = true, debug = false } = options;
   if (!(momentum >= 0 && momentum < 1)) {
     throw new QuantoError('INVALID_ARGUMENT', `[calibration] expected a momentum from 0 to below 1 but got ${momentum}`);

@@ -2,6 +2,7 @@ import type { AnyModule } from '../nn';
 
 import type { Tensor } from '../tensor/tensor';
 
+import { requireModel } from './names';
 import { isQModule, type QuantizedModule } from './qmodule';
 
 /**
@@ -10,6 +11,7 @@ import { isQModule, type QuantizedModule } from './qmodule';
  * a process warning names those modules.
  */
 export function freeze(model: AnyModule): void {
+  requireModel('freeze', model);
   const uncalibrated: string[] = [];
   const frozen = new Map<Tensor, QuantizedModule>();
   for (const [name, module] of model.namedModules()) {

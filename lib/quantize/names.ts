@@ -1,9 +1,15 @@
-import type { AnyModule } from '../nn';
+import { type AnyModule, Module } from '../nn';
 import { QuantoError } from '../tensor/error';
 
 /** How many unknown names a message shows, and how many near ones of each. */
 const SHOWN = 8;
 const NEAR = 3;
+
+/** A user may come from plain JavaScript. */
+export function requireModel(op: string, value: unknown): void {
+  if (value instanceof Module) return;
+  throw new QuantoError('INVALID_ARGUMENT', `[${op}] expected a module such as an nn.Sequential but got ${String(value)}`);
+}
 
 /** Every dotted path to a module: a shared module has several. */
 export function modulePaths(model: AnyModule, prefix = ''): string[] {

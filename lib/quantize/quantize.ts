@@ -4,7 +4,7 @@ import { QuantoError } from '../tensor/error';
 
 import type { QuantizationMap } from './map';
 import { type Observer, type ObserverName, toObserver } from './observers';
-import { requireModules } from './names';
+import { requireModel, requireModules } from './names';
 import { nameFilter } from './patterns';
 import type { QuantizationConfig } from './qmodule';
 import { quantizedForm } from './registry';
@@ -91,6 +91,9 @@ function requireMapEntry(name: string, entry: unknown): void {
 
 /** What becomes of the module of a name; null leaves it. */
 function planner(options: QuantizeOptions): (name: string) => QuantizationConfig | null {
+  if (typeof options !== 'object' || options === null) {
+    throw new QuantoError('INVALID_ARGUMENT', "[quantize] expected options such as { weights: 'qint8' } but got none");
+  }
   const { weights, activations, integerConvs = false, optimizer = null, groupSize, include, exclude } = options;
   const chosen = nameFilter(include, exclude);
   if (groupSize !== undefined && !(Number.isInteger(groupSize) && groupSize > 0)) {
@@ -127,6 +130,7 @@ function planner(options: QuantizeOptions): (name: string) => QuantizationConfig
  * @throws QuantoError INVALID_ARGUMENT or NOT_SUPPORTED, before anything changes
  */
 export function quantize<M extends AnyModule>(model: M, options: QuantizeOptions): M {
+  requireModel('quantize', model);
   const plan = planner(options);
   const { weights } = options;
   if (isMap(weights)) {

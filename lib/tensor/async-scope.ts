@@ -24,6 +24,7 @@ export class AsyncScope<T> {
 
   /** Runs a function in the scope of a value; undefined: in none, whatever surrounds it. */
   run<R>(value: T | undefined, body: () => R): R {
+    if (typeof body !== 'function') throw new QuantoError('INVALID_ARGUMENT', `[scope] expected a function but got ${String(body)}`);
     this.active++;
     let result: R;
     try {

@@ -56,6 +56,7 @@ export function setTensorTest(test: (value: unknown) => value is Tensor): void {
  * backward still needs are not lost: the tape holds its own references.
  */
 export function tidy<R>(body: () => R): R {
+  if (typeof body !== 'function') throw new QuantoError('INVALID_ARGUMENT', `[tidy] expected a function but got ${String(body)}`);
   const made: Tensor[] = [];
   scopes.push(made);
   let result: R;

@@ -1,5 +1,5 @@
 import { MultiheadAttention, type MultiheadAttentionCall } from '../../lib/nn';
-import { manualSeed, randn, tensor } from '../../lib/ops';
+import { manualSeed, randn, tensor, zeros } from '../../lib/ops';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { codeOf } from '../harness/errors';
 
@@ -101,4 +101,18 @@ test('sizes that do not fit are refused', () => {
   expect(codeOf(() => new MultiheadAttention(4, 3))).toBe('INVALID_ARGUMENT');
   const src = randn([2, 1, 5]);
   expect(codeOf(() => new MultiheadAttention(4, 2).forward(src, src, src))).toBe('SHAPE_MISMATCH');
+});
+
+test.each([
+  ['keyPaddingMask', [3, 2]],
+  ['keyPaddingMask', [6]],
+  ['attnMask', [3, 4, 3]],
+  ['attnMask', [2, 3, 3]],
+  ['attnMask', [3, 2]],
+  ['attnMask', [1, 3]],
+] as const)('a %s of shape %j is refused', (name, shape) => {
+  const layer = new MultiheadAttention(4, 2);
+  const src = randn([3, 2, 4]);
+  const mask = zeros([...shape], { dtype: 'bool' });
+  expect(codeOf(() => layer.forward(src, src, src, { [name]: mask }))).toBe('SHAPE_MISMATCH');
 });

@@ -54,3 +54,8 @@ test('a state dict that is given up is freed entry by entry, but not by a load t
   report.finish('Net', false);
   expect([state.a.isDisposed, state.b.isDisposed, target.tolist()]).toEqual([true, false, [1, 1]]);
 });
+
+test('what is no tensor is refused by its name', () => {
+  const { code, message } = errorOf(() => new LoadReport({ weight: 1 } as never, false));
+  expect([code, message]).toEqual(['INVALID_ARGUMENT', expect.stringContaining('weight')]);
+});

@@ -1,5 +1,6 @@
 import { div, maskedFill, maximum, minimum, mul, pow, tensor, where } from '../../lib/ops';
 import { binaryCases, binaryFailures } from '../cases/binary';
+import type { DType } from '../../lib/tensor/dtype';
 import { slopesAt } from '../harness/gradient';
 import { runCases } from '../harness/run-cases';
 
@@ -42,4 +43,17 @@ test('a 0-d tensor takes part in promotion only by its kind', () => {
   expect(tensor([1], { dtype: 'int8' }).add(tensor(1, { dtype: 'int64' })).dtype).toBe('int8');
   expect(tensor([1], { dtype: 'float16' }).mul(tensor(2)).dtype).toBe('float16');
   expect(tensor([1], { dtype: 'int8' }).mul(tensor(2, { dtype: 'float16' })).dtype).toBe('float16');
+});
+
+test('the slope of a quotient along its divisor stays in range', () => {
+  const slope = (a: number, b: number, dtype: DType) => {
+    const divisor = tensor([b], { dtype, requiresGrad: true });
+    div(tensor([a], { dtype }), divisor)
+      .sum()
+      .backward();
+    return divisor.grad!.to('float32').item();
+  };
+  expect(slope(4, 300, 'float16') / (-4 / 300 ** 2)).toBeCloseTo(1, 2);
+  expect(slope(4, 1e20, 'float32') / -4e-40).toBeCloseTo(1, 3);
+  expect(slope(1e-20, 1e-23, 'float32') / -1e26).toBeCloseTo(1, 5);
 });

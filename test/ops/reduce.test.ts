@@ -1,5 +1,6 @@
-import { amax, amin, any, argmax, logsumexp, max, mean, min, sum, tensor, var as variance, zeros } from '../../lib/ops';
+import { amax, amin, any, argmax, cumsum, logsumexp, max, mean, min, sum, tensor, var as variance, zeros } from '../../lib/ops';
 import { reduceCases, reduceFailures } from '../cases/reduce';
+import type { DType } from '../../lib/tensor/dtype';
 import { slopesAt } from '../harness/gradient';
 import { runCases } from '../harness/run-cases';
 
@@ -40,4 +41,30 @@ test('the variance of numbers far from 0 does not cancel', () => {
   expect(variance(x, { correction: 0 }).item()).toBe(0.25);
   expect(variance(x).item()).toBeCloseTo(1 / 3, 6);
   expect(variance(tensor([1])).item()).toBeNaN();
+});
+
+test('mean and variance of a tensor without dims have slopes', () => {
+  expect(slopesAt(3, (x) => mean(x, -1))).toBe(1);
+  expect(slopesAt(3, (x) => variance(x, { axis: 0, correction: 0 }))).toBe(0);
+});
+
+test('the slope of a running sum is one from the other end, not a difference', () => {
+  const slopes = (values: number[], weights: number[], dtype: DType) => {
+    const x = tensor(values, { dtype, requiresGrad: true });
+    cumsum(x, -1).backward(tensor(weights, { dtype }));
+    return x.grad!.to('float32').tolist() as number[];
+  };
+  expect(slopes([1, 1, 1, 1], [1e8, 1, 1, 1], 'float32')).toEqual([1e8, 3, 2, 1]);
+  expect(slopes([1, 1, 1], [1, Infinity, 2], 'float32')).toEqual([Infinity, Infinity, 2]);
+  const many = slopes(Array<number>(2048).fill(1), Array<number>(2048).fill(1), 'bfloat16');
+  expect(many.slice(-12)).toEqual([12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
+  const rows = tensor([[1, 2], [3, 4], [5, 6]], { requiresGrad: true }); // prettier-ignore
+  cumsum(rows, 0).sum().backward();
+  expect(rows.grad?.tolist()).toEqual([[3, 3], [2, 2], [1, 1]]); // prettier-ignore
+});
+
+test('more equal extremes than float16 counts share the gradient', () => {
+  const x = zeros([70000], { dtype: 'float16', requiresGrad: true });
+  max(x).backward();
+  expect(x.grad?.select(0, 0).to('float32').item()).toBeCloseTo(1 / 70000, 7);
 });

@@ -61,6 +61,7 @@ test('pieces of split and chunk', () => {
   expect(sizes(chunk(zeros([7]), 3))).toEqual([3, 3, 1]);
   expect(sizes(chunk(zeros([6]), 4))).toEqual([2, 2, 2]);
   expect(sizes(chunk(zeros([2]), 5))).toEqual([1, 1]);
+  expect(sizes(chunk(zeros([0]), 3))).toEqual([0, 0, 0]);
 });
 
 test('all pieces together give the whole gradient', () => {

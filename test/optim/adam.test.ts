@@ -46,5 +46,6 @@ test('decay is what tells AdamW from Adam', () => {
 test('betas outside of [0, 1) are refused', () => {
   for (const beta of [1, -0.1, NaN]) {
     expect(codeOf(() => new Adam([newParameter()], { betas: [0.9, beta] }))).toBe('INVALID_ARGUMENT');
+    expect(codeOf(() => new Adam([newParameter()], { betas: beta as never }))).toBe('INVALID_ARGUMENT');
   }
 });

@@ -1,4 +1,4 @@
-import { add, tensor, zeros } from '../../lib/ops';
+import { add, ones, tensor, zeros } from '../../lib/ops';
 import { Adam, SGD } from '../../lib/optim';
 import { memory } from '../../lib/tensor/device';
 import { tidy } from '../../lib/tensor/scope';
@@ -101,4 +101,15 @@ test('float16 parameters keep float32 state', () => {
   expect(optimizer.stateDict().state[0].tensors.exp_avg.dtype).toBe('float32');
   // The first Adam step is the learning rate against the gradient's sign.
   expect([...new Set(parameter.dataSync() as Uint16Array)]).toEqual([0xb000, 0x3000]);
+});
+
+test('a rate that is no number is refused before anything changes', () => {
+  const parameter = new Parameter(ones([2]));
+  parameter.grad = ones([2]);
+  const optimizer = new SGD([parameter], { lr: 0.1 });
+  for (const rate of [NaN, Infinity, -1]) {
+    optimizer.paramGroups[0].lr = rate;
+    expect(codeOf(() => optimizer.step())).toBe('INVALID_ARGUMENT');
+  }
+  expect(parameter.tolist()).toEqual([1, 1]);
 });

@@ -1,4 +1,6 @@
-import { CosineAnnealingLR, StepLR } from '../../lib/optim';
+import { Parameter } from '../../lib/nn';
+import { ones } from '../../lib/ops';
+import { CosineAnnealingLR, SGD, StepLR } from '../../lib/optim';
 import { codeOf } from '../harness/errors';
 
 const optimizerOf = (...rates: number[]) => ({ paramGroups: rates.map((lr) => ({ lr })) });
@@ -33,4 +35,13 @@ test('CosineAnnealingLR goes through the middle to the end, and stays there', ()
 test('lengths must be integers above 0', () => {
   expect(codeOf(() => new StepLR(optimizerOf(1), { stepSize: 0 }))).toBe('INVALID_ARGUMENT');
   expect(codeOf(() => new CosineAnnealingLR(optimizerOf(1), { totalSteps: 1.5 }))).toBe('INVALID_ARGUMENT');
+});
+
+test('a group that was added later has its own rate as base', () => {
+  const optimizer = new SGD([new Parameter(ones([2]))], { lr: 1 });
+  const schedule = new StepLR(optimizer, { stepSize: 1, gamma: 0.5 });
+  schedule.step();
+  optimizer.addParamGroup({ params: [new Parameter(ones([2]))], lr: 0.8 });
+  schedule.step();
+  expect(optimizer.paramGroups.map(({ lr }) => lr)).toEqual([0.25, 0.2]);
 });

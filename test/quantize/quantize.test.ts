@@ -1,5 +1,7 @@
 import {
   AbsmaxOptimizer,
+  calibration,
+  freeze,
   HqqOptimizer,
   manualSeed,
   nn,
@@ -252,4 +254,14 @@ test('hooks of the user stay with the modules that were replaced', () => {
   expect(model.head).toBeInstanceOf(QLinear);
   model.forward(randn([2, 4]));
   expect(calls).toBe(1);
+});
+
+test.each([
+  ['no model', () => quantize(null as never, { weights: 'qint8' })],
+  ['an object', () => quantize({} as never, { weights: 'qint8' })],
+  ['no options', () => quantize(new nn.Linear(2, 2), undefined as never)],
+  ['nothing to freeze', () => freeze(null as never)],
+  ['nothing to calibrate', () => void calibration(null as never)],
+])('%s is refused', (_, call) => {
+  expect(codeOf(call)).toBe('INVALID_ARGUMENT');
 });

@@ -61,3 +61,9 @@ test('an error inside leaves the scope as it was', () => {
   expect(() => scope.run('x', () => { throw new Error('mine'); })).toThrow('mine'); // prettier-ignore
   expect(scope.current).toBeUndefined();
 });
+
+test('what is no function is refused, and leaves no scope open', () => {
+  const scope = new AsyncScope<string>();
+  expectError(() => scope.run('value', null as never), 'INVALID_ARGUMENT', /expected a function but got null/);
+  expect(scope.current).toBeUndefined();
+});

@@ -23,7 +23,7 @@ test('the CPU is there', () => {
   const { devices, threads, cpu } = deviceInfo();
   expect(devices).toContain('cpu');
   expect(threads).toBe(getNumThreads());
-  expect(cpu).toMatch(/^isa=\w+; float32: \w+, int8: \w+, bits: \w+, conv: \w+$/);
+  expect(cpu).toMatch(/^isa=\w+; float32: \w+, int8: \w+, w8: [\w/]+, bits: \w+, conv: \w+$/);
 });
 
 test('a device that is not there says why', () => {

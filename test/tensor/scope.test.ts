@@ -103,3 +103,7 @@ test('values that are no tensors pass through', () => {
   expect(tidy(() => null)).toBeNull();
   expect(tidy(() => 'text')).toBe('text');
 });
+
+test('tidy takes a function only', () => {
+  expectError(() => tidy(null as never), 'INVALID_ARGUMENT', /\[tidy\] expected a function/);
+});
