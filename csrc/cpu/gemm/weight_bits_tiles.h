@@ -2,6 +2,7 @@
 // with.
 #pragma once
 
+#include "../vector_math.h"
 #include "../vectorize.h"
 #include "amx_tiles.h"
 #include "kernels.h"
@@ -48,17 +49,6 @@ static void tileTerms(int rows, int panels, const Bfloat16Tile& tile) {
   kTiles[rows > 16][panels > 1](tile);
 }
 
-static inline uint32_t bitsOfFloat(float value) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
-static inline float floatOfBits(uint32_t bits) {
-  float value;
-  __builtin_memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
 // A value cut into pieces of 8 bits of its mantissa, the last of which is rounded half to even: nothing is left to round after three. An
 // infinity is its own first term, and the others are 0; so is NaN, made quiet.
 template <int terms>
@@ -66,14 +56,14 @@ static void splitInto(int64_t count, const float* in, uint16_t* out, int64_t ter
   QUANTO_VECTORIZE
   for (int64_t i = 0; i < count; ++i) {
     const float value = in[i];
-    const bool finite = __builtin_fabsf(value) < __builtin_inff();
+    const bool finite = math::abs(value) < __builtin_inff();
     float rest = value;
     for (int term = 0; term < terms; ++term) {
       const bool rounds = term + 1 == terms && terms < 3;
-      const uint32_t bits = bitsOfFloat(rest), half = rounds && finite ? 0x7fffu + (bits >> 16 & 1) : 0,
+      const uint32_t bits = math::bitsOf(rest), half = rounds && finite ? 0x7fffu + (bits >> 16 & 1) : 0,
                      upper = (bits + half) & 0xffff0000u;
       out[term * termStride + i] = static_cast<uint16_t>(upper >> 16 | (term == 0 && value != value ? 0x40u : 0u));
-      rest = finite ? rest - floatOfBits(upper) : 0.0f;
+      rest = finite ? rest - math::floatOf(upper) : 0.0f;
     }
   }
 }
