@@ -72,9 +72,9 @@ Status gemmFloat(int64_t m, int64_t n, int64_t k, const Matrix& a, const TileSou
 Status gemmWeightOnly(int64_t m, int64_t n, int64_t k, const Matrix& a, const Int8Weight& weight, const Scales& weightScale,
                       const FloatOutput& out, Precision precision, const Int8Kernel& kernel) {
   if (takesDigits(kernel, m, n, k, precision)) {
-    bool fit;
+    bool fit = false;
     const Status status = gemmByDigits(m, n, k, a, weight, weightScale, out, precision, kernel, &fit);
-    if (fit || status != Status::ok) return status;
+    if (status != Status::ok || fit) return status;
   }
   const Matrix transposed{weight.data, DType::int8, weight.columnStride, weight.rowStride};
   return run({floatKernel(), m, n, k, a, transposed, weight.packed ? weight.data : nullptr, nullptr, nullptr, out, nullptr}, &weightScale);
