@@ -1,5 +1,6 @@
 // The index family (index.ts is the registry). Index tensors are int64 or int32; one out of range fails where the result is read.
 import { native } from '../native';
+import { isReal } from '../tensor/dtype';
 import { type AnyOp, apply, type Op, requireTensor } from '../tensor/op';
 import { showOp } from '../tensor/op-observer';
 import { tidy } from '../tensor/scope';
@@ -136,9 +137,12 @@ export function triu(src: Tensor, diagonal = 0): Tensor {
 
 /** int64 [...index.shape, classes]: 1 at each index, 0 elsewhere. An index outside the classes fails where the result is read. */
 export function oneHot(index: Tensor, classes: number): Tensor {
-  const { device, shape } = requireTensor('oneHot', index);
+  const { device, dtype, shape } = requireTensor('oneHot', index);
   const options = { dtype: 'int64', device } as const;
-  return tidy(() => scatterAdd(zeros([...shape, classes], options), -1, unsqueeze(to(index, 'int64'), -1), ones([...shape, 1], options)));
+  return tidy(() => {
+    const places = unsqueeze(isReal(dtype) ? index : to(index, 'int64'), -1);
+    return scatterAdd(zeros([...shape, classes], options), -1, places, ones([...shape, 1], options));
+  });
 }
 
 export const indexOps: readonly AnyOp[] = [indexSelectOp, indexAddOp, gatherOp, scatterAddOp, embeddingOp, trilOp, triuOp];

@@ -218,6 +218,7 @@ export const indexFailures: readonly Failure[] = [
   failure('embedding beyond the end', () => ops.embedding(at(2), x()), 'INDEX_OUT_OF_RANGE', /\[embedding\]/),
   failure('embedding of a vector', () => ops.embedding(at(0), ops.zeros([3])), 'SHAPE_MISMATCH'),
   failure('oneHot beyond the last class', () => ops.oneHot(at(0, 3), 3), 'INDEX_OUT_OF_RANGE'),
+  failure('oneHot of floats', () => ops.oneHot(ops.tensor([0.5]), 3), 'DTYPE_MISMATCH'),
   failure('oneHot below 0', () => ops.oneHot(at(-1), 3), 'INDEX_OUT_OF_RANGE'),
   failure('topk of more than there are', () => ops.topk(x(), 4), 'INVALID_ARGUMENT', /\[topk\]/),
   failure('topk of a negative count', () => ops.topk(x(), -1), 'INVALID_ARGUMENT'),
