@@ -3,7 +3,7 @@ import { init } from 'echarts';
 
 import { geometricMean, speedup } from '../harness/compare';
 import type { BenchmarkResult } from '../harness/run';
-import type { MachineResults } from './machines';
+import { type MachineResults, subjects } from './machines';
 
 const size = { width: 960, height: 380 };
 
@@ -76,11 +76,11 @@ const modelRatios = [
   { name: 'W8A8 / onnxruntime int8', of: 'quanto W8A8', to: ['onnxruntime dynamic int8', 'onnxruntime static int8'] },
   { name: 'W8A8 / float32', of: 'quanto W8A8', to: ['quanto float32'] },
 ];
-const modelNames: Readonly<Record<string, string>> = { bert: 'encoder', conv: 'ResNet-20', train: 'train step' };
+const models = ['bert', 'conv', 'train'];
 
 function modelPlot(results: readonly BenchmarkResult[], title: string): Plot {
   const cases = results.flatMap((result) =>
-    result.name in modelNames ? result.results.map((one) => ({ one, model: modelNames[result.name] })) : [],
+    models.includes(result.name) ? result.results.map((one) => ({ one, model: subjects[result.name] })) : [],
   );
   const categories = cases.map(({ one: { parameters }, model }) => `${model}\n${Object.values(parameters).join(' x ')}`);
   const series = modelRatios.map(({ name, of, to }) => ({

@@ -13,35 +13,36 @@ const BEGIN = '<!-- benchmarks: made by `npm run bench:report` -->';
 const END = '<!-- end of benchmarks -->';
 
 /** The text between the markers of the README: the newest machine's plots, and the means of all. */
-function performanceSection(machines: readonly MachineResults[]): string {
+function performanceSection(machines: readonly MachineResults[], images: readonly string[]): string {
   const [newest] = machines;
   const folder = relative(root, join(resultsFolder, newest.folder)).split(sep).join('/');
-  const images = Object.keys(plots(newest)).map((file) => `![${file.replace('.svg', '')}](${folder}/${file})`);
-  return [conditions(newest), ...images, summaryTable(machines)].join('\n\n');
+  const shown = images.map((file) => `![${file.replace('.svg', '')}](${folder}/${file})`);
+  return [conditions(newest), ...shown, summaryTable(machines)].join('\n\n');
 }
 
 /** The README with the section as the results have it now; prettier aligns its tables afterwards. */
-function updatedReadme(machines: readonly MachineResults[]): string {
+function updatedReadme(machines: readonly MachineResults[], images: readonly string[]): string {
   const text = readFileSync(readme, 'utf8');
   const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error(`README.md lacks the markers ${BEGIN} and ${END}`);
-  return `${text.slice(0, begin)}${BEGIN}\n\n${performanceSection(machines)}\n\n${text.slice(end)}`;
+  return `${text.slice(0, begin)}${BEGIN}\n\n${performanceSection(machines, images)}\n\n${text.slice(end)}`;
 }
 
 /** Every file that is made from the results, by its path. */
 export function reportFiles(): Map<string, string> {
   const machines = readMachines();
+  const drawn = machines.map(plots);
   const details = [
     '# Results of the benchmarks',
     'Made by `npm run bench:report`; the README says how it is measured.',
     ...machines.map(machineSection),
   ];
   const files = new Map([
-    [readme, updatedReadme(machines)],
+    [readme, updatedReadme(machines, Object.keys(drawn[0]))],
     [join(root, 'benchmarks/RESULTS.md'), `${details.join('\n\n')}\n`],
   ]);
-  for (const machine of machines) {
-    for (const [file, svg] of Object.entries(plots(machine))) files.set(join(resultsFolder, machine.folder, file), svg);
+  for (const [i, { folder }] of machines.entries()) {
+    for (const [file, svg] of Object.entries(drawn[i])) files.set(join(resultsFolder, folder, file), svg);
   }
   return files;
 }

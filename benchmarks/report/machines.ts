@@ -15,6 +15,14 @@ export interface MachineResults {
   readonly results: readonly BenchmarkResult[];
 }
 
+/** What is timed in the benchmarks that have rivals. */
+export const subjects: Readonly<Record<string, string>> = {
+  bert: 'encoder',
+  linear: 'linear layer',
+  conv: 'ResNet-20',
+  train: 'training step',
+};
+
 const order = ['bert', 'linear', 'conv', 'train', 'ops', 'overhead', 'load'];
 
 function readMachine(folder: string): MachineResults {

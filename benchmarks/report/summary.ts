@@ -2,11 +2,8 @@
 import type { Ratio } from '../harness/benchmark';
 import { geometricMean } from '../harness/compare';
 import type { BenchmarkResult } from '../harness/run';
-import type { MachineResults } from './machines';
+import { type MachineResults, subjects } from './machines';
 import { speedups } from './tables';
-
-/** The benchmarks that have rivals, as the table calls them. */
-const names: Readonly<Record<string, string>> = { bert: 'encoder', linear: 'linear layer', conv: 'ResNet-20', train: 'training step' };
 
 function cell(result: BenchmarkResult | undefined, ratio: Ratio): string {
   const values = result ? speedups(result, ratio).map(({ value }) => value) : [];
@@ -16,7 +13,7 @@ function cell(result: BenchmarkResult | undefined, ratio: Ratio): string {
 /** Geometric means of the cases of every ratio, in the order of the newest results. */
 export function summaryTable(machines: readonly MachineResults[]): string {
   const rows = machines[0].results
-    .filter(({ name }) => name in names)
+    .filter(({ name }) => name in subjects)
     .flatMap(({ name, ratios }) =>
       ratios.map((ratio) => {
         const cells = machines.map(({ results }) =>
@@ -25,7 +22,7 @@ export function summaryTable(machines: readonly MachineResults[]): string {
             ratio,
           ),
         );
-        return `| ${names[name]}: ${ratio.of} over ${ratio.to} | ${cells.join(' | ')} |`;
+        return `| ${subjects[name]}: ${ratio.of} over ${ratio.to} | ${cells.join(' | ')} |`;
       }),
     );
   const heads = machines.map(({ title, date }) => `${title}, ${date}`);

@@ -211,7 +211,7 @@ Status batchNormAffine(Queue*, const View* mean, const View* variance, const Vie
     float buffers[4][kBlock];
     const float *m = means.read(begin, n, buffers[0]), *v = variances.read(begin, n, buffers[1]);
     const float *w = factors.read(begin, n, buffers[2]), *b = terms.read(begin, n, buffers[3]);
-    normLoops().fixedNorm(m, v, w, b, term, floats(scale) + begin, floats(shift) + begin, n);
+    normLoops().batchNormAffine(m, v, w, b, term, floats(scale) + begin, floats(shift) + begin, n);
   }
   return Status::ok;
 }

@@ -16,8 +16,8 @@ struct NormLoops {
   void (*layerNorm)(const float* x, const float* weight, const float* bias, float* out, int64_t n, double eps, float* mean, float* rstd);
   void (*rmsNorm)(const float* x, const float* weight, float* out, int64_t n, double eps, float* rstd);
   // scale[i] = 1 / sqrt(variance[i] + eps) * weight[i] and shift[i] = bias[i] - scale[i] * mean[i], both parameters optional (null)
-  void (*fixedNorm)(const float* mean, const float* variance, const float* weight, const float* bias, float eps, float* scale, float* shift,
-                    int64_t n);
+  void (*batchNormAffine)(const float* mean, const float* variance, const float* weight, const float* bias, float eps, float* scale,
+                          float* shift, int64_t n);
   // out[i] = x[i] * scale[i * step] + shift[i * step]; step is 1, or 0 for one number each.
   void (*scaleShift)(const float* x, const float* scale, const float* shift, int64_t step, float* out, int64_t n);
   // dx[i] = y[i] * (dy[i] - sum of dy * y), of y = softmax(x)

@@ -73,8 +73,8 @@ void rmsNorm(const float* x, const float* weight, float* out, int64_t n, double 
   affine(x, 0, *rstd, weight, nullptr, out, n);
 }
 
-void fixedNorm(const float* mean, const float* variance, const float* weight, const float* bias, float eps, float* scale, float* shift,
-               int64_t n) {
+void batchNormAffine(const float* mean, const float* variance, const float* weight, const float* bias, float eps, float* scale,
+                     float* shift, int64_t n) {
   QUANTO_VECTORIZE
   for (int64_t i = 0; i < n; ++i) scale[i] = 1 / __builtin_sqrtf(variance[i] + eps);
   if (weight) {
@@ -132,7 +132,7 @@ void weightTerms(const float* dy, const float* x, float mean, float rstd, float*
 }
 
 constexpr NormLoops makeNormLoops() {
-  return {exponentials, softmax,         logSoftmax,         layerNorm,    rmsNorm,    fixedNorm,
+  return {exponentials, softmax,         logSoftmax,         layerNorm,    rmsNorm,    batchNormAffine,
           scaleShift,   softmaxBackward, logSoftmaxBackward, normBackward, weightTerms};
 }
 

@@ -88,6 +88,11 @@ void requireDType(const char* op, const char* name, const Tensor& tensor, DType 
          "; convert it with .to('", info(dtype).name, "')");
 }
 
+int32_t requireChoice(const char* op, const char* name, int64_t value, int64_t last) {
+  if (value < 0 || value > last) fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected ", name, " from 0 to ", last, " but got ", value);
+  return static_cast<int32_t>(value);
+}
+
 void requireOne(const char* op, const char* name, const Tensor& tensor) {
   requireReal(op, name, tensor);
   if (tensor.numel() != 1) fail(ErrorCode::SHAPE_MISMATCH, "[", op, "] expected one ", name, " but got shape ", tensor.shape().str());

@@ -51,6 +51,11 @@ void requireReal(const char* op, const char* name, const Tensor& tensor);
 void requireDType(const char* op, const char* name, const Tensor& tensor, DType dtype);
 // One number of a floating-point dtype: a scale.
 void requireOne(const char* op, const char* name, const Tensor& tensor);
+// The number of an enumerator, from 0 to `last`; `name` with its article.
+int32_t requireChoice(const char* op, const char* name, int64_t value, int64_t last);
+inline int32_t requireActivation(const char* op, int64_t value) {
+  return requireChoice(op, "an activation", value, static_cast<int64_t>(Activation::silu));
+}
 void requireShape(const char* op, const char* name, const Tensor& tensor, const Shape& shape);
 // Packed weights are opaque to everything but linear layers and unpackWeight.
 void requireStrided(const char* op, const Tensor& tensor);

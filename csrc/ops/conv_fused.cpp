@@ -43,10 +43,7 @@ Steps stepsOf(const char* op, const ConvShape& shape, const Shape& outShape, con
     requireShape(op, "addend", *addend, outShape);
     steps.addend = contiguous(*addend);
   }
-  if (activation < 0 || activation > static_cast<int64_t>(Activation::silu))
-    fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected an activation from 0 to ", static_cast<int64_t>(Activation::silu), " but got ",
-         activation);
-  steps.activation = static_cast<Activation>(activation);
+  steps.activation = static_cast<Activation>(requireActivation(op, activation));
   return steps;
 }
 

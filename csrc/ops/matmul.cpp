@@ -141,10 +141,7 @@ Tensor linear(const Tensor& src, const Tensor& weight, const std::optional<Tenso
 namespace {
 
 int32_t requirePrecision(const char* op, int64_t precision) {
-  if (precision < 0 || precision > static_cast<int64_t>(Precision::medium))
-    fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected a precision from 0 to ", static_cast<int64_t>(Precision::medium), " but got ",
-         precision);
-  return static_cast<int32_t>(precision);
+  return requireChoice(op, "a precision", precision, static_cast<int64_t>(Precision::medium));
 }
 
 }  // namespace
@@ -168,14 +165,11 @@ Tensor linearInt8(const Tensor& src, const std::optional<Tensor>& srcScale, cons
   requireDType(op, "weight codes", weight, DType::int8);
   requireScaleDType(op, "weight scale", scale);
   if (outScale) requireDType(op, "output scale", *outScale, scale.dtype());
-  if (activation < 0 || activation > static_cast<int64_t>(Activation::silu))
-    fail(ErrorCode::INVALID_ARGUMENT, "[", op, "] expected an activation from 0 to ", static_cast<int64_t>(Activation::silu), " but got ",
-         activation);
+  const int32_t follows = requireActivation(op, activation);
   const LinearShape shape = linearShape(op, src, weight, bias, outScale ? DType::int8 : scale.dtype());
   launch<&Backend::linearInt8>(op, linearCost(shape, weight.bytes()) / 4, in(shape.src), in(codeScale(op, src, srcScale, shape.m)),
                                in(packedOrContiguous(weight)), in(flatScale(op, scale, shape.n)), in(optionalOperand(bias, scale.dtype())),
-                               in(outScale ? flatScale(op, *outScale, 1) : Tensor()), out(reshape(shape.dst, {shape.m, shape.n})),
-                               static_cast<int32_t>(activation));
+                               in(outScale ? flatScale(op, *outScale, 1) : Tensor()), out(reshape(shape.dst, {shape.m, shape.n})), follows);
   return shape.dst;
 }
 

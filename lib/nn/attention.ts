@@ -8,6 +8,7 @@ import { dropout } from '../ops/random';
 import { mean } from '../ops/reduce';
 import { permute, reshape, slice, transpose } from '../ops/shape';
 import { QuantoError } from '../tensor/error';
+import { requireShape } from '../tensor/op';
 import { tidy } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 
@@ -15,15 +16,6 @@ import { xavierUniform_, zeros_ } from './init';
 import { filledParameter, type LayerOptions, requireLayerDType, requireSizes } from './layer';
 import { Linear } from './linear';
 import { Module } from './module';
-
-/** Another shape of as many elements would be read in another order. */
-function requireMaskShape(name: string, { shape }: Tensor, wanted: readonly number[]): void {
-  if (shape.length === wanted.length && shape.every((size, i) => size === wanted[i])) return;
-  throw new QuantoError(
-    'SHAPE_MISMATCH',
-    `[MultiheadAttention] expected ${name} of shape [${wanted.join(', ')}] but got [${shape.join(', ')}]`,
-  );
-}
 
 export interface MultiheadAttentionCall {
   /** Queries see only the keys up to their own place. */
@@ -133,13 +125,16 @@ export class MultiheadAttention extends Module<
     const parts: Tensor[] = [];
     if (causal) parts.push(hidden(triu(ones([length, keys], { dtype: 'bool', device: q.device }), 1)));
     if (attnMask) {
-      const mine = attnMask.ndim === 3 ? [batch * heads, length, keys] : [length, keys];
-      requireMaskShape('attnMask', attnMask, mine);
-      const mask = attnMask.ndim === 3 ? reshape(attnMask, batch, heads, length, keys) : attnMask;
+      const eachHead = attnMask.ndim === 3;
+      // Another shape of as many elements would be read in another order.
+      requireShape('MultiheadAttention', 'attnMask', attnMask, eachHead ? [batch * heads, length, keys] : [length, keys]);
+      const mask = eachHead ? reshape(attnMask, batch, heads, length, keys) : attnMask;
       parts.push(mask.dtype === 'bool' ? hidden(mask) : mask);
     }
-    if (keyPaddingMask) requireMaskShape('keyPaddingMask', keyPaddingMask, [batch, keys]);
-    if (keyPaddingMask) parts.push(hidden(reshape(keyPaddingMask, batch, 1, 1, keys)));
+    if (keyPaddingMask) {
+      requireShape('MultiheadAttention', 'keyPaddingMask', keyPaddingMask, [batch, keys]);
+      parts.push(hidden(reshape(keyPaddingMask, batch, 1, 1, keys)));
+    }
     return parts.length > 0 ? parts.reduce((sum, part) => add(sum, part)) : null;
   }
 

@@ -1,12 +1,10 @@
 // The index family (index.ts is the registry). Index tensors are int64 or int32; one out of range fails where the result is read.
 import { native } from '../native';
-import { isReal } from '../tensor/dtype';
 import { type AnyOp, apply, type Op, requireTensor } from '../tensor/op';
 import { showOp } from '../tensor/op-observer';
 import { tidy } from '../tensor/scope';
 import { Tensor } from '../tensor/tensor';
 
-import { to } from './convert';
 import { ones, zeros } from './creation';
 import * as raw from './raw';
 import { unsqueeze } from './shape';
@@ -137,10 +135,10 @@ export function triu(src: Tensor, diagonal = 0): Tensor {
 
 /** int64 [...index.shape, classes]: 1 at each index, 0 elsewhere. An index outside the classes fails where the result is read. */
 export function oneHot(index: Tensor, classes: number): Tensor {
-  const { device, dtype, shape } = requireTensor('oneHot', index);
+  const { device, shape } = requireTensor('oneHot', index);
   const options = { dtype: 'int64', device } as const;
   return tidy(() => {
-    const places = unsqueeze(isReal(dtype) ? index : to(index, 'int64'), -1);
+    const places = unsqueeze(raw.asIndex(index), -1);
     return scatterAdd(zeros([...shape, classes], options), -1, places, ones([...shape, 1], options));
   });
 }

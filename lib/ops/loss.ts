@@ -1,6 +1,6 @@
 import { isReal } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
-import { type AnyOp, apply, type Op, requireTensor } from '../tensor/op';
+import { type AnyOp, apply, type Op, requireShape, requireTensor } from '../tensor/op';
 import { tidy } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 
@@ -28,13 +28,7 @@ function reduce(op: string, losses: Tensor, reduction: Reduction): Tensor {
   throw new QuantoError('INVALID_ARGUMENT', `[${op}] expected reduction 'none', 'mean' or 'sum' but got ${reduction as string}`);
 }
 
-function requireTargetShape(op: string, target: Tensor, wanted: readonly number[]): void {
-  const { shape: given } = requireTensor(op, target);
-  if (given.length === wanted.length && given.every((size, i) => size === wanted[i])) return;
-  throw new QuantoError('SHAPE_MISMATCH', `[${op}] expected a target of shape [${wanted.join(', ')}] but got [${given.join(', ')}]`);
-}
-
-const requireSameShape = (op: string, src: Tensor, target: Tensor) => requireTargetShape(op, target, requireTensor(op, src).shape);
+const requireSameShape = (op: string, src: Tensor, target: Tensor) => requireShape(op, 'a target', target, requireTensor(op, src).shape);
 
 export interface NllOptions extends LossOptions {
   /** Targets of this value have no loss and do not count in the mean. Default: -100. */
@@ -47,12 +41,9 @@ const classAxis = (src: Tensor) => (src.ndim === 1 ? 0 : 1);
 /** Classes as int64, one for each sample. */
 function classesFor(op: string, src: Tensor, target: Tensor): Tensor {
   const axis = classAxis(src);
-  requireTargetShape(
-    op,
-    target,
-    src.shape.filter((_, i) => i !== axis),
-  );
-  return isReal(target.dtype) ? target : to(target, 'int64');
+  const samples = src.shape.filter((_, i) => i !== axis);
+  requireShape(op, 'a target', target, samples);
+  return raw.asIndex(target);
 }
 
 /** `losses` at counted targets, reduced over these alone. */
@@ -68,15 +59,17 @@ function reduceCounted(op: string, losses: Tensor, counted: Tensor, reduction: R
  */
 export function nllLoss(src: Tensor, target: Tensor, { ignoreIndex = -100, reduction = 'mean' }: NllOptions = {}): Tensor {
   requireTensor('nllLoss', src);
-  requireTensor('nllLoss', target);
   return tidy(() => {
-    const axis = classAxis(src);
     const classes = classesFor('nllLoss', src, target);
     const counted = ne(classes, ignoreIndex);
-    const places = unsqueeze(where(counted, classes, 0), axis);
-    const losses = neg(squeeze(gather(src, axis, places), axis));
-    return reduceCounted('nllLoss', losses, counted, reduction);
+    return reduceCounted('nllLoss', lossesAt(src, classes, counted), counted, reduction);
   });
+}
+
+/** -src at each class that counts. */
+function lossesAt(src: Tensor, classes: Tensor, counted: Tensor): Tensor {
+  const axis = classAxis(src);
+  return neg(squeeze(gather(src, axis, unsqueeze(where(counted, classes, 0), axis)), axis));
 }
 
 export interface CrossEntropyOptions extends NllOptions {
@@ -103,9 +96,10 @@ export function crossEntropy(src: Tensor, target: Tensor, options: CrossEntropyO
       return reduce('crossEntropy', neg(sum(mul(logProbabilities, smooth), axis)), reduction);
     }
     const classes = classesFor('crossEntropy', src, target);
-    const likelihood = nllLoss(logProbabilities, classes, { ignoreIndex, reduction });
+    const counted = ne(classes, ignoreIndex);
+    const likelihood = reduceCounted('crossEntropy', lossesAt(logProbabilities, classes, counted), counted, reduction);
     if (labelSmoothing === 0) return likelihood;
-    const spread = reduceCounted('crossEntropy', neg(mean(logProbabilities, axis)), ne(classes, ignoreIndex), reduction);
+    const spread = reduceCounted('crossEntropy', neg(mean(logProbabilities, axis)), counted, reduction);
     return add(mul(likelihood, 1 - labelSmoothing), mul(spread, labelSmoothing));
   });
 }

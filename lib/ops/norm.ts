@@ -1,6 +1,6 @@
 import { native, type NativeTensor } from '../native';
 import { QuantoError } from '../tensor/error';
-import { type AnyOp, apply, type Op, requireTensor } from '../tensor/op';
+import { type AnyOp, apply, type Op, requireShape, requireTensor } from '../tensor/op';
 import { tidy } from '../tensor/scope';
 import { Tensor } from '../tensor/tensor';
 
@@ -217,10 +217,7 @@ export function batchNorm(
     throw new QuantoError('SHAPE_MISMATCH', `[batchNorm] expected an input [N, C, ...] but got shape [${shape.join(', ')}]`);
   }
   for (const [name, operand] of Object.entries({ weight, bias, runningMean, runningVar })) {
-    if (operand === null) continue;
-    const size = requireTensor('batchNorm', operand).shape;
-    if (size.length === 1 && size[0] === shape[1]) continue;
-    throw new QuantoError('SHAPE_MISMATCH', `[batchNorm] expected ${name} of shape [${shape[1]}] but got [${size.join(', ')}]`);
+    if (operand !== null) requireShape('batchNorm', name, operand, [shape[1]]);
   }
   const { operands, ...affine } = affineOf(weight, bias);
   if (!training && runningMean && runningVar) {

@@ -1,6 +1,6 @@
 // Native calls on plain tensors, without recording or quantized dispatch: what forward functions and gradients are written in.
 import { BinaryOp, native, ReduceOp, UnaryOp } from '../native';
-import { dtypeCode, type DType } from '../tensor/dtype';
+import { dtypeCode, type DType, isReal } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
 import { Tensor } from '../tensor/tensor';
 
@@ -43,6 +43,8 @@ export const reshape = (src: Tensor, shape: readonly number[]): Tensor => wrap(n
 export const permute = (src: Tensor, axes: readonly number[]): Tensor => wrap(native.permute(src.native, axes));
 export const expand = (src: Tensor, shape: readonly number[]): Tensor => wrap(native.expand(src.native, shape));
 export const cast = (src: Tensor, dtype: DType): Tensor => wrap(native.toDType(src.native, dtypeCode(dtype)));
+/** Integers of any dtype as those that index; floats as they are, for an index refuses them. */
+export const asIndex = (src: Tensor): Tensor => (isReal(src.dtype) ? src : cast(src, 'int64'));
 export const contiguous = (src: Tensor): Tensor => wrap(native.makeContiguous(src.native));
 
 /** Swaps the last two dims. */

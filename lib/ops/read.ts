@@ -2,7 +2,7 @@
 import { native } from '../native';
 import { dtypes } from '../tensor/dtype';
 import { QuantoError } from '../tensor/error';
-import { requireTensor } from '../tensor/op';
+import { requireTensor, sameSizes } from '../tensor/op';
 import { tidy } from '../tensor/scope';
 import type { NestedArray, Tensor } from '../tensor/tensor';
 
@@ -38,15 +38,11 @@ export function tolist(src: Tensor): NestedArray {
   return nest(0);
 }
 
-function sameShape(a: Tensor, b: Tensor): boolean {
-  return a.ndim === b.ndim && a.shape.every((size, i) => size === b.shape[i]);
-}
-
 const holdsEverywhere = (condition: Tensor): boolean => values(raw.reduce('all', condition, [], false))[0] === true;
 
 /** Whether two tensors have one shape and equal values. NaN equals nothing. */
 export function equal(a: Tensor, b: Tensor): boolean {
-  if (!sameShape(requireTensor('equal', a), requireTensor('equal', b))) return false;
+  if (!sameSizes(requireTensor('equal', a).shape, requireTensor('equal', b).shape)) return false;
   return tidy(() => holdsEverywhere(raw.binary('eq', a.dequantize(), b.dequantize())));
 }
 
@@ -59,7 +55,7 @@ export interface CloseOptions {
 
 /** Whether two tensors have one shape and |a - b| <= atol + rtol * |b| everywhere; equal infinities are close, NaN is not. */
 export function allclose(a: Tensor, b: Tensor, { rtol = 1e-5, atol = 1e-8 }: CloseOptions = {}): boolean {
-  if (!sameShape(requireTensor('allclose', a), requireTensor('allclose', b))) return false;
+  if (!sameSizes(requireTensor('allclose', a).shape, requireTensor('allclose', b).shape)) return false;
   return tidy(() => {
     const [x, y] = [raw.cast(a.dequantize(), 'float32'), raw.cast(b.dequantize(), 'float32')];
     const bound = raw.add(raw.mul(raw.unary('abs', y), rtol), atol);

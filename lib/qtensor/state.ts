@@ -1,3 +1,4 @@
+import { sameSizes } from '../tensor/op';
 import type { Tensor } from '../tensor/tensor';
 
 import { groupedShape, groupScaleShape, valuesPerIndex } from './grouping';
@@ -26,7 +27,6 @@ export interface LoadQTensorOptions {
 }
 
 const listed = (sizes: readonly number[]): string => `[${sizes.join(', ')}]`;
-const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((size, i) => size === b[i]);
 
 /**
  * A weight quantized along axis 0 from its saved parts, which it shares: null when parts are missing, or why they do not fit.
@@ -39,11 +39,12 @@ function loadBytes(prefix: string, { qtype, shape, find }: LoadQTensorOptions): 
   const codes = find(prefix + partKeys.codes);
   const scale = find(prefix + partKeys.scale);
   if (!codes || !scale) return null;
-  if (codes.dtype !== qtype.dtype || !same(codes.shape, shape)) {
+  if (codes.dtype !== qtype.dtype || !sameSizes(codes.shape, shape)) {
     return `${prefix}${partKeys.codes} expects ${qtype.dtype} ${listed(shape)} but got ${codes.dtype} ${listed(codes.shape)}`;
   }
   const expected = scaleShape(shape, shape[0] === 1 ? null : 0);
-  if (!same(scale.shape, expected)) return `${prefix}${partKeys.scale} expects shape ${listed(expected)} but got ${listed(scale.shape)}`;
+  if (!sameSizes(scale.shape, expected))
+    return `${prefix}${partKeys.scale} expects shape ${listed(expected)} but got ${listed(scale.shape)}`;
   if (!isScaleDType(scale.dtype)) return `${prefix}${partKeys.scale} expects float32, float16 or bfloat16 but got ${scale.dtype}`;
   return new QBytesTensor(qtype, expected.length === 0 ? null : 0, { codes: codes.share(), scale: scale.share() });
 }
@@ -62,16 +63,16 @@ function loadBits(prefix: string, { qtype, shape, find }: LoadQTensorOptions): Q
   const groupSize = scale.ndim !== shape.length || groups > 1 ? perRow / groups : null;
   const grouped = groupedShape(shape, 0, groupSize);
   // The original gives a weight of one channel without groups a scale for each value.
-  const expected = shape[0] === 1 && groupSize === null && same(scale.shape, shape) ? shape : groupScaleShape(grouped, 0);
+  const expected = shape[0] === 1 && groupSize === null && sameSizes(scale.shape, shape) ? shape : groupScaleShape(grouped, 0);
   for (const [key, part] of [[partKeys.scale, scale] as const, [partKeys.shift, shift] as const]) {
-    if (!same(part.shape, expected)) return `${prefix}${key} expects shape ${listed(expected)} but got ${listed(part.shape)}`;
+    if (!sameSizes(part.shape, expected)) return `${prefix}${key} expects shape ${listed(expected)} but got ${listed(part.shape)}`;
   }
   if (!isScaleDType(scale.dtype)) return `${prefix}${partKeys.scale} expects float32, float16 or bfloat16 but got ${scale.dtype}`;
   if (shift.dtype !== scale.dtype && shift.dtype !== 'uint8' && shift.dtype !== 'int8') {
     return `${prefix}${partKeys.shift} expects ${scale.dtype}, uint8 or int8 but got ${shift.dtype}`;
   }
   const packed = [Math.ceil((grouped[0] * qtype.bits) / 8), ...grouped.slice(1)];
-  if (codes.dtype !== 'uint8' || !same(codes.shape, packed)) {
+  if (codes.dtype !== 'uint8' || !sameSizes(codes.shape, packed)) {
     return `${prefix}${codesKey(qtype)} expects uint8 ${listed(packed)} but got ${codes.dtype} ${listed(codes.shape)}`;
   }
   const layout = { axis: 0, groupSize, shape: [...shape] } as const;

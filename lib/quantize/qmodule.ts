@@ -325,7 +325,7 @@ export function QModule<B extends ModuleClass>(Base: B) {
       const pending = this.loadPending(prefix, sd, report);
       // Its name is not looked for in the file then.
       if (pending) this.smoothing = null;
-      this.loadQuantized(prefix, sd, report);
+      this.loadState(prefix, sd, report);
       if (pending) this.smoothing = smoothing;
     }
 
@@ -346,7 +346,8 @@ export function QModule<B extends ModuleClass>(Base: B) {
       return true;
     }
 
-    loadQuantized(prefix: string, sd: StateDict, report: LoadReport): void {
+    /** Loads weight and scales. */
+    loadState(prefix: string, sd: StateDict, report: LoadReport): void {
       const { weight, quantization } = this;
       const floatKey = `${prefix}weight`;
       if (!quantization.weights || !weight) {

@@ -3,7 +3,7 @@ import { type AnyModule, LayerNorm, Linear, type Module, RMSNorm } from '../nn';
 import * as raw from '../ops/raw';
 import { QuantoError } from '../tensor/error';
 import { noGrad } from '../tensor/grad-mode';
-import { observeOps } from '../tensor/op-observer';
+import { observeOps, type OpObserver } from '../tensor/op-observer';
 import { keep, tensorsIn, tidy } from '../tensor/scope';
 import { buffer, Tensor } from '../tensor/tensor';
 
@@ -78,7 +78,7 @@ class Trace {
     }
   }
 
-  see(op: { readonly name: string }, inputs: readonly Tensor[], output: Tensor | null): void {
+  readonly see: OpObserver = (op, inputs, output) => {
     const [src, weight] = inputs as readonly (Tensor | undefined)[];
     const target = op.name === 'linear' && weight ? this.targets.get(weight) : undefined;
     for (const input of inputs) {
@@ -97,7 +97,7 @@ class Trace {
     }
     const made = weight && ['linear', 'layerNorm', 'rmsNorm'].includes(op.name) ? this.sources.get(weight) : undefined;
     if (made && output) this.origins.set(output, made);
-  }
+  };
 
   /** What leaves the model is read elsewhere. */
   leave(value: unknown): void {
@@ -163,7 +163,7 @@ export async function smooth(
     throw new QuantoError('INVALID_ARGUMENT', `[smooth] expected an alpha from 0 to 1 but got ${alpha}`);
   }
   const trace = new Trace(model, nameFilter(include, exclude));
-  const stop = observeOps((op, inputs, output) => trace.see(op, inputs, output));
+  const stop = observeOps(trace.see);
   const left = (_module: Module, _inputs: unknown, output: unknown): undefined => {
     trace.leave(output);
   };

@@ -50,6 +50,18 @@ export function requireTensor(op: string, value: unknown): Tensor {
   throw new QuantoError('INVALID_ARGUMENT', `[${op}] expected a Tensor but got ${String(value)}; make one with tensor(...)`);
 }
 
+/** @internal Whether two shapes are the same. */
+export function sameSizes(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((size, i) => size === b[i]);
+}
+
+/** @internal Throws SHAPE_MISMATCH where an operand has another shape. */
+export function requireShape(op: string, name: string, value: unknown, wanted: readonly number[]): void {
+  const { shape } = requireTensor(op, value);
+  if (sameSizes(shape, wanted)) return;
+  throw new QuantoError('SHAPE_MISMATCH', `[${op}] expected ${name} of shape [${wanted.join(', ')}] but got [${shape.join(', ')}]`);
+}
+
 /** Computes an op, quantized where a rule says how, and records it where a gradient is asked for. */
 export function apply<A>(op: Op<A>, inputs: readonly Tensor[], attributes: A): Tensor {
   for (const input of inputs) requireTensor(op.name, input);
